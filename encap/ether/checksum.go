@@ -1,0 +1,76 @@
+package ether
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Sum adds the bytes of b, taken as big-endian 16-bit words with a zero byte
+// after an odd last one, to sum in ones-complement arithmetic (RFC 1071). The
+// result is at most 0xffff, so that tens of thousands of sums can be added
+// with + before Fold. Sums of parts that begin at even offsets add up to the
+// sum of the whole.
+//
+// The work is done eight bytes a step in the byte order of the loads, since
+// the ones-complement sum is the same in either order but for one swap at the
+// end (RFC 1071 §2 (B)).
+func Sum(b []byte, sum uint32) uint32 {
+	var acc, carry uint64
+	for len(b) >= 64 {
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[0:8]), 0)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[8:16]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[16:24]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[24:32]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[32:40]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[40:48]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[48:56]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[56:64]), carry)
+		acc += carry // cannot overflow: a carry leaves acc below its maximum
+		b = b[64:]
+	}
+	for len(b) >= 8 {
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b), 0)
+		acc += carry
+		b = b[8:]
+	}
+	var tail uint64
+	for i, v := range b {
+		tail |= uint64(v) << (8 * i)
+	}
+	acc, carry = bits.Add64(acc, tail, 0)
+	acc += carry
+	acc = acc>>32 + acc&0xffffffff
+	acc = acc>>32 + acc&0xffffffff
+	return uint32(Fold(sum + uint32(bits.ReverseBytes16(Fold(uint32(acc))))))
+}
+
+// Fold brings a sum to 16 bits by adding the carries back in. It does not
+// complement: a header's checksum is ^Fold(sum).
+func Fold(sum uint32) uint16 {
+	sum = sum>>16 + sum&0xffff
+	return uint16(sum>>16 + sum&0xffff)
+}
+
+// Checksum returns the Internet checksum of b (RFC 1071): what a header field
+// must hold when it was zero in b. Over data whose field is filled in rightly
+// it is 0.
+func Checksum(b []byte) uint16 { return ^Fold(Sum(b, 0)) }
+
+// PseudoSum4 returns the sum of the pseudo header of an upper-layer segment
+// of length bytes inside p (RFC 9293 §3.1, RFC 768).
+func PseudoSum4(p IPv4, proto uint8, length int) uint32 {
+	return Sum(p[12:20], uint32(proto)+uint32(length))
+}
+
+// PseudoSum6 returns the sum of the pseudo header of an upper-layer segment
+// of length bytes inside p (RFC 8200 §8.1). With a routing header the caller
+// must use the final destination instead.
+func PseudoSum6(p IPv6, proto uint8, length int) uint32 {
+	return Sum(p[8:40], uint32(proto)+uint32(length))
+}
+
+// Update16 returns checksum after one 16-bit word under it changed from old
+// to new, by RFC 1624 equation 3. A wrong checksum stays wrong by as much.
+func Update16(checksum, old, new uint16) uint16 {
+	return ^Fold(uint32(^checksum) + uint32(^old) + uint32(new))
+}
