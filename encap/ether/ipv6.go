@@ -110,7 +110,7 @@ func (b IPv6) Transport() (proto uint8, payload []byte, fragment, ok bool) {
 		if !is {
 			return proto, payload, fragment, true
 		}
-		if n == 0 || n > len(payload) {
+		if n > len(payload) {
 			return proto, payload, fragment, false
 		}
 		first := true
@@ -129,7 +129,7 @@ func (b IPv6) Transport() (proto uint8, payload []byte, fragment, ok bool) {
 }
 
 // extensionLen returns the length of the extension header of number proto at
-// the beginning of b, 0 when b is too short to tell; is tells whether proto is
+// the beginning of b, which may be more than b has; is tells whether proto is
 // an extension header at all. ESP is not: nothing can be read behind it.
 func extensionLen(proto uint8, b []byte) (n int, is bool) {
 	switch proto {
