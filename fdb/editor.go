@@ -1,0 +1,150 @@
+package fdb
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/internal/snapmap"
+)
+
+// An Editor prepares the table that follows another one. It belongs to one
+// goroutine; nobody sees its changes before Table.
+type Editor struct {
+	entries *snapmap.Editor[Key, Entry]
+	members *snapmap.Editor[member, int]
+	targets *snapmap.Editor[target, int]
+	sources *snapmap.Editor[source, int]
+	floods  *snapmap.Editor[encap.VNI, []*VTEP]
+	fresh   map[encap.VNI]bool // VNIs whose flood list is the editor's own
+}
+
+// Edit begins a new table that starts as t. t stays as it is.
+func (t *Table) Edit() *Editor {
+	t = t.or()
+	return &Editor{
+		entries: t.entries.Edit(),
+		members: t.members.Edit(),
+		targets: t.targets.Edit(),
+		sources: t.sources.Edit(),
+		floods:  t.floods.Edit(),
+		fresh:   make(map[encap.VNI]bool),
+	}
+}
+
+// Table returns the table as edited so far. The editor may go on; the returned
+// table does not change any more.
+func (e *Editor) Table() *Table {
+	clear(e.fresh)
+	return &Table{
+		entries: e.entries.Map(),
+		members: e.members.Map(),
+		targets: e.targets.Map(),
+		sources: e.sources.Map(),
+		floods:  e.floods.Map(),
+	}
+}
+
+// Set puts v under k, in place of what was there. It does not make v's VTEP
+// one of the VNI: that is AddVTEP's.
+func (e *Editor) Set(k Key, v Entry) { e.entries.Set(k, v) }
+
+// Delete removes what is under k, if there is anything.
+func (e *Editor) Delete(k Key) { e.entries.Delete(k) }
+
+// Lookup returns what the edit has under k.
+func (e *Editor) Lookup(k Key) (Entry, bool) { return e.entries.Get(k) }
+
+// AddVTEP makes v one of the VTEPs of vni: its addresses are accepted as outer
+// sources, and flooded frames go to it. Additions are counted, since a lease,
+// a host record and static entries may each name the same host. It reports
+// whether v can be a VTEP at all: an unspecified, multicast or broadcast
+// destination cannot, and nothing is done with it.
+func (e *Editor) AddVTEP(vni encap.VNI, v *VTEP) bool {
+	if v == nil || !usable(v.To.Addr()) {
+		return false
+	}
+	if count(e.members, member{vni, *v}, +1) > 1 {
+		return true
+	}
+	if count(e.targets, target{vni, v.To}, +1) == 1 {
+		e.flood(vni, v)
+	}
+	for _, a := range v.addrs() {
+		count(e.sources, source{vni, a}, +1)
+	}
+	return true
+}
+
+// RemoveVTEP takes back one AddVTEP of an equal VTEP; with the last one the
+// VTEP is gone. A VTEP that is not there is none to remove.
+func (e *Editor) RemoveVTEP(vni encap.VNI, v *VTEP) {
+	if v == nil {
+		return
+	}
+	if _, ok := e.members.Get(member{vni, *v}); !ok || count(e.members, member{vni, *v}, -1) > 0 {
+		return
+	}
+	if count(e.targets, target{vni, v.To}, -1) == 0 {
+		e.unflood(vni, v)
+	}
+	for _, a := range v.addrs() {
+		count(e.sources, source{vni, a}, -1)
+	}
+}
+
+// addrs are the addresses of v that datagrams may come from.
+func (v *VTEP) addrs() []netip.Addr {
+	addrs := []netip.Addr{v.To.Addr().Unmap()}
+	if alt := v.Alt.Unmap(); usable(alt) && alt != addrs[0] {
+		addrs = append(addrs, alt)
+	}
+	return addrs
+}
+
+// count adds by to the number under k and returns it; at zero k is removed.
+func count[K comparable](e *snapmap.Editor[K, int], k K, by int) int {
+	n, _ := e.Get(k)
+	n += by
+	if n == 0 {
+		e.Delete(k)
+		return 0
+	}
+	e.Set(k, n)
+	return n
+}
+
+// flood puts v into the flood list of vni, at its place.
+func (e *Editor) flood(vni encap.VNI, v *VTEP) {
+	list := e.list(vni)
+	i, _ := slices.BinarySearchFunc(list, v, byTarget)
+	e.floods.Set(vni, slices.Insert(list, i, v))
+}
+
+// unflood takes the VTEP with v's destination off the flood list of vni.
+func (e *Editor) unflood(vni encap.VNI, v *VTEP) {
+	list := e.list(vni)
+	i, ok := slices.BinarySearchFunc(list, v, byTarget)
+	if !ok {
+		return
+	}
+	if len(list) == 1 {
+		e.floods.Delete(vni)
+		delete(e.fresh, vni)
+		return
+	}
+	e.floods.Set(vni, slices.Delete(list, i, i+1))
+}
+
+// list is the flood list of vni, copied when a table knows it.
+func (e *Editor) list(vni encap.VNI) []*VTEP {
+	list, _ := e.floods.Get(vni)
+	if !e.fresh[vni] {
+		e.fresh[vni] = true
+		list = slices.Clone(list)
+	}
+	return list
+}
+
+// byTarget orders VTEPs by destination.
+func byTarget(a, b *VTEP) int { return a.To.Compare(b.To) }

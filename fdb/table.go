@@ -1,0 +1,90 @@
+package fdb
+
+import (
+	"iter"
+	"net/netip"
+
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/internal/snapmap"
+)
+
+// Table is the forwarding database at one revision. It never changes; Edit
+// begins the next one. The zero Table and a nil *Table are empty: they know no
+// station and accept no sender.
+type Table struct {
+	entries *snapmap.Map[Key, Entry]
+	members *snapmap.Map[member, int]        // how often each VTEP was added
+	targets *snapmap.Map[target, int]        // members by destination
+	sources *snapmap.Map[source, int]        // members by address
+	floods  *snapmap.Map[encap.VNI, []*VTEP] // one VTEP per target, sorted
+}
+
+// member is a VTEP of a VNI, by value.
+type member struct {
+	vni  encap.VNI
+	vtep VTEP
+}
+
+// target is a destination of flooded frames.
+type target struct {
+	vni encap.VNI
+	to  netip.AddrPort
+}
+
+// source is an outer source address that is accepted.
+type source struct {
+	vni  encap.VNI
+	addr netip.Addr
+}
+
+// none is what a nil table is read as.
+var none Table
+
+func (t *Table) or() *Table {
+	if t == nil {
+		return &none
+	}
+	return t
+}
+
+// Lookup returns what is known about a station. It does not allocate.
+func (t *Table) Lookup(vni encap.VNI, mac ether.Addr) (Entry, bool) {
+	if t == nil {
+		return Entry{}, false
+	}
+	return t.entries.Get(Key{vni, mac})
+}
+
+// Accepts reports whether src is an address of one of the VTEPs of vni: only
+// from there datagrams are taken in. An IPv4 address in IPv6 form is the IPv4
+// address. It does not allocate.
+func (t *Table) Accepts(vni encap.VNI, src netip.Addr) bool {
+	if t == nil {
+		return false
+	}
+	_, ok := t.sources.Get(source{vni, src.Unmap()})
+	return ok
+}
+
+// VTEPs returns the VTEPs of vni that a flooded frame is replicated to: one
+// for each destination, in the order of their addresses. The slice is the
+// table's own and must not be changed. It does not allocate.
+func (t *Table) VTEPs(vni encap.VNI) []*VTEP {
+	if t == nil {
+		return nil
+	}
+	list, _ := t.floods.Get(vni)
+	return list
+}
+
+// Len is the number of stations in all VNIs.
+func (t *Table) Len() int {
+	if t == nil {
+		return 0
+	}
+	return t.entries.Len()
+}
+
+// All yields every station once, in no particular order.
+func (t *Table) All() iter.Seq2[Key, Entry] { return t.or().entries.All() }
