@@ -1,0 +1,182 @@
+package state
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+)
+
+// NodeIDLen is the number of hexadecimal digits of a node id.
+const NodeIDLen = 32
+
+const (
+	dirMode  = 0o755
+	fileMode = 0o644
+)
+
+// Dir is the path of a state directory. It is made on the first write. Its
+// methods may be called by several goroutines and processes at once.
+type Dir string
+
+// NodeID returns the host's identity, 32 lower-case hexadecimal digits. The
+// first call ever makes it at random. A file that holds anything else is an
+// error: a host that takes a new identity loses its subnet.
+func (d Dir) NodeID() (string, error) {
+	const name = "node-id"
+	id, err := d.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := d.makeNodeID(name); err != nil {
+			return "", fmt.Errorf("make node id in %q: %w", d.path(name), err)
+		}
+		id, err = d.read(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read node id: %w", err)
+	}
+	if !ValidNodeID(id) {
+		return "", fmt.Errorf("node id in %q is not %d lower-case hexadecimal digits; restore the file, or remove it to make this a new host", d.path(name), NodeIDLen)
+	}
+	return id, nil
+}
+
+// makeNodeID writes a random node id. That another process did so first is
+// no error: its id is as good.
+func (d Dir) makeNodeID(name string) error {
+	if err := os.MkdirAll(string(d), dirMode); err != nil {
+		return err
+	}
+	var b [NodeIDLen / 2]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	err := writeNew(d.path(name), []byte(hex.EncodeToString(b[:])+"\n"), fileMode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// ValidNodeID reports whether s is a node id: 32 lower-case hexadecimal
+// digits.
+func ValidNodeID(s string) bool {
+	if len(s) != NodeIDLen {
+		return false
+	}
+	return strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// MAC returns the MAC address of the host's TAP in a VNI. The first call
+// derives it from the node id (see [DeriveMAC]) and writes it down; a file
+// that is there wins, so that a later uvtep with another rule keeps the
+// address. A file without a usable address is written anew.
+func (d Dir) MAC(v encap.VNI) (ether.Addr, error) {
+	name := "mac." + v.String()
+	text, err := d.read(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ether.Addr{}, fmt.Errorf("read MAC address: %w", err)
+	}
+	if a, err := ether.ParseAddr(text); err == nil && !a.IsZero() && !a.IsMulticast() {
+		return a, nil
+	}
+	id, err := d.NodeID()
+	if err != nil {
+		return ether.Addr{}, err
+	}
+	a := DeriveMAC(id, v)
+	return a, d.write(name, a.String())
+}
+
+// DeriveMAC returns the MAC address that a node has in a VNI unless something
+// else was written down: the first six bytes of SHA-256 over the digits of the
+// node id and the VNI as four bytes, big endian, made local and unicast (IEEE
+// 802 §8.4).
+func DeriveMAC(nodeID string, v encap.VNI) ether.Addr {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint32([]byte(nodeID), uint32(v)))
+	a := ether.Addr(sum[:ether.AddrLen])
+	a[0] = a[0]&^1 | 2
+	return a
+}
+
+// Subnet returns the subnets that SetSubnet kept: an IPv4 and an IPv6 prefix,
+// each the zero Prefix when there is none. A file that does not parse counts
+// as none.
+func (d Dir) Subnet() (v4, v6 netip.Prefix, err error) {
+	text, err := d.read("subnet")
+	if errors.Is(err, fs.ErrNotExist) {
+		return v4, v6, nil
+	}
+	if err != nil {
+		return v4, v6, fmt.Errorf("read subnet: %w", err)
+	}
+	for line := range strings.Lines(text) {
+		p, err := netip.ParsePrefix(strings.TrimSpace(line))
+		if err != nil || p != p.Masked() {
+			return netip.Prefix{}, netip.Prefix{}, nil
+		}
+		if p.Addr().Is4() {
+			v4 = p
+		} else {
+			v6 = p
+		}
+	}
+	return v4, v6, nil
+}
+
+// SetSubnet keeps the host's subnets for the next start. A zero Prefix stands
+// for none.
+func (d Dir) SetSubnet(v4, v6 netip.Prefix) error {
+	var lines []string
+	for _, p := range []netip.Prefix{v4, v6} {
+		if p.IsValid() {
+			lines = append(lines, p.String())
+		}
+	}
+	return d.write("subnet", strings.Join(lines, "\n"))
+}
+
+// Network returns the network configuration that SetNetwork kept, nil when
+// there is none.
+func (d Dir) Network() ([]byte, error) {
+	text, err := d.read("network")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read network configuration: %w", err)
+	}
+	return []byte(text), nil
+}
+
+// SetNetwork keeps the network configuration, so that a start finds one also
+// when etcd holds none that parses.
+func (d Dir) SetNetwork(config []byte) error {
+	return d.write("network", string(config))
+}
+
+// read returns the content of a file without the space around it.
+func (d Dir) read(name string) (string, error) {
+	b, err := os.ReadFile(d.path(name))
+	return strings.TrimSpace(string(b)), err
+}
+
+// write replaces a file, ending it with a line feed.
+func (d Dir) write(name, text string) error {
+	if err := os.MkdirAll(string(d), dirMode); err != nil {
+		return err
+	}
+	if err := WriteFile(d.path(name), []byte(text+"\n"), fileMode); err != nil {
+		return fmt.Errorf("write %q: %w", d.path(name), err)
+	}
+	return nil
+}
+
+func (d Dir) path(name string) string { return filepath.Join(string(d), name) }

@@ -1,0 +1,183 @@
+package state
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+)
+
+func TestTheNodeIDIsMadeOnce(t *testing.T) {
+	d := Dir(filepath.Join(t.TempDir(), "var", "uvtep"))
+	first, err := d.NodeID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ValidNodeID(first) {
+		t.Errorf("got %q, want 32 hexadecimal digits", first)
+	}
+	again, err := d.NodeID()
+	if err != nil || again != first {
+		t.Errorf("second call: got %q, %v, want %q", again, err, first)
+	}
+	other, err := Dir(t.TempDir()).NodeID()
+	if err != nil || other == first {
+		t.Errorf("another host: got %q, %v, want a different id", other, err)
+	}
+}
+
+func TestAgentsThatStartAtOnceAgreeOnOneNodeID(t *testing.T) {
+	d := Dir(t.TempDir())
+	ids := make([]string, 8)
+	var wg sync.WaitGroup
+	for i := range ids {
+		wg.Go(func() { ids[i], _ = d.NodeID() })
+	}
+	wg.Wait()
+	for _, id := range ids {
+		if id != ids[0] || !ValidNodeID(id) {
+			t.Fatalf("got %q, want one valid id", ids)
+		}
+	}
+}
+
+func TestADamagedNodeIDIsAnErrorNotANewIdentity(t *testing.T) {
+	for _, text := range []string{"", "\n", "short", "ABCDEFabcdef00000000000000000000", "0123456789abcdef0123456789abcdef0"} {
+		d := Dir(t.TempDir())
+		if err := os.WriteFile(d.path("node-id"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if id, err := d.NodeID(); err == nil {
+			t.Errorf("file %q: got id %q, want an error", text, id)
+		}
+		if got := readText(t, d.path("node-id")); got != text {
+			t.Errorf("file %q was changed to %q", text, got)
+		}
+	}
+}
+
+func TestTheMACIsTheFirstBytesOfTheHashMadeLocalAndUnicast(t *testing.T) {
+	// printf '0123456789abcdef0123456789abcdef\0\0\0\1' | sha256sum
+	got := DeriveMAC("0123456789abcdef0123456789abcdef", 1)
+	if want := "22:e4:c1:9b:32:08"; got.String() != want {
+		t.Errorf("VNI 1: got %s, want %s", got, want)
+	}
+	other := DeriveMAC("0123456789abcdef0123456789abcdef", 2)
+	if other == got {
+		t.Errorf("VNI 2: got %s, the address of VNI 1", other)
+	}
+	for v := range encap.VNI(256) {
+		if a := DeriveMAC("0123456789abcdef0123456789abcdef", v); a[0]&3 != 2 {
+			t.Fatalf("VNI %s: got %s, want a local unicast address", v, a)
+		}
+	}
+}
+
+func TestTheMACStaysWhatTheFileSays(t *testing.T) {
+	d := Dir(t.TempDir())
+	made, err := d.MAC(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readText(t, d.path("mac.1")); got != made.String()+"\n" {
+		t.Errorf("file: got %q, want %q", got, made)
+	}
+	tests := []struct {
+		name, file string
+		want       ether.Addr
+	}{
+		{"an address written by hand is kept", "02:00:00:00:00:07\n", ether.Addr{2, 0, 0, 0, 0, 7}},
+		{"rubbish is replaced by the derived one", "rubbish", made},
+		{"an empty file is replaced", "", made},
+		{"a multicast address is replaced", "01:00:5e:00:00:01", made},
+		{"the zero address is replaced", "00:00:00:00:00:00", made},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := os.WriteFile(d.path("mac.1"), []byte(tt.file), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				got, err := d.MAC(1)
+				if err != nil || got != tt.want {
+					t.Errorf("got %s, %v, want %s", got, err, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestSubnetsAreKept(t *testing.T) {
+	v4, v6 := netip.MustParsePrefix("10.10.238.0/24"), netip.MustParsePrefix("fd00:10:238::/64")
+	tests := []struct {
+		name   string
+		v4, v6 netip.Prefix
+	}{
+		{"none", netip.Prefix{}, netip.Prefix{}},
+		{"IPv4", v4, netip.Prefix{}},
+		{"IPv6", netip.Prefix{}, v6},
+		{"both", v4, v6},
+	}
+	d := Dir(filepath.Join(t.TempDir(), "new"))
+	if g4, g6, err := d.Subnet(); g4.IsValid() || g6.IsValid() || err != nil {
+		t.Errorf("nothing kept yet: got %v %v %v", g4, g6, err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := d.SetSubnet(tt.v4, tt.v6); err != nil {
+				t.Fatal(err)
+			}
+			g4, g6, err := d.Subnet()
+			if g4 != tt.v4 || g6 != tt.v6 || err != nil {
+				t.Errorf("got %v %v %v, want %v %v", g4, g6, err, tt.v4, tt.v6)
+			}
+		})
+	}
+}
+
+func TestADamagedSubnetFileCountsAsNone(t *testing.T) {
+	d := Dir(t.TempDir())
+	for _, text := range []string{"rubbish", "10.10.238.1/24", "10.10.238.0/24\nrubbish", "10.10.238.0/33"} {
+		if err := os.WriteFile(d.path("subnet"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if v4, v6, err := d.Subnet(); v4.IsValid() || v6.IsValid() || err != nil {
+			t.Errorf("file %q: got %v %v %v, want none", text, v4, v6, err)
+		}
+	}
+}
+
+func TestTheNetworkConfigurationIsKept(t *testing.T) {
+	d := Dir(t.TempDir())
+	if got, err := d.Network(); got != nil || err != nil {
+		t.Errorf("nothing kept yet: got %q, %v", got, err)
+	}
+	want := `{"Network":"10.10.0.0/16"}`
+	if err := d.SetNetwork([]byte(want)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Network(); string(got) != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestAnUnreadableFolderIsAnErrorThatNamesIt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := Dir(filepath.Join(file, "below"))
+	if _, err := d.NodeID(); err == nil {
+		t.Error("node id: got no error")
+	}
+	if _, err := d.MAC(1); err == nil {
+		t.Error("MAC: got no error")
+	}
+	if err := d.SetSubnet(netip.Prefix{}, netip.Prefix{}); err == nil {
+		t.Error("subnet: got no error")
+	}
+}
