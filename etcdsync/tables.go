@@ -1,0 +1,61 @@
+package etcdsync
+
+import (
+	"net/netip"
+
+	"github.com/uvtep/uvtep/arpproxy"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/fdb"
+	"github.com/uvtep/uvtep/internal/snapmap"
+)
+
+// Tables are what etcd says about the other hosts, at one revision. They are
+// immutable and share with those before all that did not change.
+type Tables struct {
+	// Rev is etcd's revision.
+	Rev int64
+	// Network is the configuration in force: the last one that was good. What
+	// changes live is taken from here.
+	Network Network
+	// FDB and ARP are the switch's tables.
+	FDB *fdb.Table
+	ARP *arpproxy.Table
+	// Routes are all kernel routes there should be, in the order of their
+	// destinations. The same slice as before when no route changed.
+	Routes []Route
+	// Peers are the subnet leases of other hosts by key.
+	Peers *snapmap.Map[string, *Peer]
+	// Changed are the bindings that are new or different since the tables
+	// published before; none at the first load. The stations behind the TAP
+	// should be told of them.
+	Changed []Change
+}
+
+// Route is a kernel route through the TAP.
+type Route struct {
+	Dst netip.Prefix
+	Via netip.Addr
+}
+
+// Change is a binding that a station behind the TAP may know otherwise.
+type Change struct {
+	arpproxy.Key
+	MAC ether.Addr
+}
+
+// Peer is a subnet lease of another host.
+type Peer struct {
+	// Key is the lease's key in etcd, Rev the revision of its value.
+	Key string
+	Rev int64
+	// Subnet and Subnet6 are what it leases; either may be the zero Prefix.
+	Subnet, Subnet6 netip.Prefix
+	// VTEP is where datagrams for the host go; nil when the lease is not of a
+	// VXLAN backend or has no usable address.
+	VTEP *fdb.VTEP
+	// MAC is the host's VTEP address, MAC6 the one for its IPv6 subnet: the
+	// same one unless the host runs flannel.
+	MAC, MAC6 ether.Addr
+	// NodeID is the host's identity, empty when it runs flannel.
+	NodeID string
+}
