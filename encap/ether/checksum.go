@@ -33,15 +33,26 @@ func Sum(b []byte, sum uint32) uint32 {
 		acc += carry
 		b = b[8:]
 	}
-	var tail uint64
-	for i, v := range b {
-		tail |= uint64(v) << (8 * i)
-	}
-	acc, carry = bits.Add64(acc, tail, 0)
+	acc, carry = bits.Add64(acc, tail(b), 0)
 	acc += carry
 	acc = acc>>32 + acc&0xffffffff
 	acc = acc>>32 + acc&0xffffffff
 	return uint32(Fold(sum + uint32(bits.ReverseBytes16(Fold(uint32(acc))))))
+}
+
+// tail returns the last bytes, fewer than eight, as one little-endian word.
+func tail(b []byte) uint64 {
+	var v uint64
+	if len(b)&1 != 0 {
+		v = uint64(b[len(b)-1])
+	}
+	if len(b)&2 != 0 {
+		v = v<<16 | uint64(binary.LittleEndian.Uint16(b[len(b)&4:]))
+	}
+	if len(b)&4 != 0 {
+		v = v<<32 | uint64(binary.LittleEndian.Uint32(b))
+	}
+	return v
 }
 
 // Fold brings a sum to 16 bits by adding the carries back in. It does not
