@@ -1,0 +1,407 @@
+package underlay
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/uvtep/uvtep/encap"
+)
+
+const (
+	// maxSegments is what every kernel with UDP_SEGMENT takes in one send
+	// (UDP_MAX_SEGMENTS in net/udp.h; newer ones take 128).
+	maxSegments = 64
+	// maxRun is the longest UDP payload over IPv4, in bytes: one UDP_SEGMENT
+	// send is one datagram to the stack until it is cut.
+	maxRun = 65535 - 20 - 8
+	// sendBatch is how many messages one sendmmsg takes here.
+	sendBatch = 128
+	// sendIovs is how many slices one sendmmsg takes here: four superframes
+	// cut into segments of two slices each.
+	sendIovs = 1024
+	// sendControl holds two control messages of up to eight bytes: UDP_SEGMENT
+	// and the TOS.
+	sendControl = 2 * (unix.SizeofCmsghdr + 8)
+	// sendPatience is how long a full socket buffer is waited for, in
+	// milliseconds, before its datagrams are dropped: a VTEP that does not
+	// answer must not hold up the others.
+	sendPatience = 2
+)
+
+// Sender sends datagrams. It is for one goroutine; its scratch is its own, the
+// sockets are the Underlay's.
+type Sender struct {
+	u      *Underlay
+	groups groups
+
+	hdrs  [sendBatch]mmsghdr
+	metas [sendBatch]meta
+	names [sendBatch]unix.RawSockaddrInet6
+	ctrls [sendBatch][sendControl]byte
+	iovs  [sendIovs]unix.Iovec
+	nMsg  int
+	nIov  int
+
+	one   mmsghdr // for sending a refused run again, datagram by datagram
+	stats Stats   // of the Send under way
+}
+
+// meta is what a message's header does not say.
+type meta struct {
+	count int // datagrams
+	size  int // bytes each, the last may be shorter
+	bytes int
+	tos   uint8
+}
+
+// NewSender returns a Sender.
+func (u *Underlay) NewSender() *Sender { return &Sender{u: u} }
+
+// Send sends the datagrams and returns how many the kernel took. A datagram
+// that the kernel refuses costs only itself and is counted (Stats). The order
+// of datagrams with the same Peer and Flow is kept. All memory is free on
+// return.
+func (s *Sender) Send(ds []encap.Datagram) int {
+	if cap(s.groups.next) < len(ds) {
+		s.groups.next = make([]int32, len(ds)) // once: batches have one largest size
+	}
+	s.groups.next = s.groups.next[:len(ds)]
+	s.stats = Stats{}
+	s.groups.reset()
+	for i := range ds {
+		d := &ds[i]
+		family, source, ok := s.source(d)
+		if !ok {
+			s.stats.Refused++
+			continue
+		}
+		if !s.groups.add(int32(i), d, family, source) {
+			s.flushGroups(ds)
+			s.groups.add(int32(i), d, family, source)
+		}
+	}
+	s.flushGroups(ds)
+	return s.publish()
+}
+
+// source picks the socket: one flow always the same one.
+func (s *Sender) source(d *encap.Datagram) (family uint8, source uint16, ok bool) {
+	if !d.Peer.Addr().Is4() {
+		family = 1
+	}
+	n := len(s.u.sources[family])
+	if n == 0 {
+		return 0, 0, false
+	}
+	return family, uint16(d.Flow % uint32(n)), true
+}
+
+func (s *Sender) publish() int {
+	c, d := &s.u.count, &s.stats
+	add(&c.datagrams, d.Datagrams)
+	add(&c.messages, d.Messages)
+	add(&c.calls, d.Calls)
+	add(&c.tooBig, d.TooBig)
+	add(&c.noRoom, d.NoRoom)
+	add(&c.refused, d.Refused)
+	return int(d.Datagrams)
+}
+
+// add spares the others the cache line when there is nothing to add.
+func add(c *atomic.Uint64, n uint64) {
+	if n != 0 {
+		c.Add(n)
+	}
+}
+
+func (s *Sender) flushGroups(ds []encap.Datagram) {
+	g := &s.groups
+	for _, u := range g.used[:g.nUsed] {
+		fd := s.u.sources[u.family][u.source].fd
+		for n := u.first; n != none; n = g.list[n].sibling {
+			s.runs(fd, ds, g.list[n].head)
+		}
+		s.flush(fd)
+	}
+	g.reset()
+}
+
+// runs cuts one group into runs, each a message.
+func (s *Sender) runs(fd int, ds []encap.Datagram, i int32) {
+	for i != none {
+		d := &ds[i]
+		size := length(d)
+		if !s.begin(fd, d) {
+			s.stats.Refused++
+			i = s.groups.next[i]
+			continue
+		}
+		m := &s.metas[s.nMsg]
+		*m = meta{count: 1, size: size, bytes: size, tos: d.TOS}
+		for i = s.groups.next[i]; i != none; i = s.groups.next[i] {
+			n := length(&ds[i])
+			if !s.joins(m, &ds[i], n) {
+				break
+			}
+			s.gather(&ds[i])
+			m.count++
+			m.bytes += n
+			if n < size { // a shorter one ends the run
+				i = s.groups.next[i]
+				break
+			}
+		}
+		s.finish(m)
+	}
+}
+
+// joins says whether a datagram of n bytes can go on the run m.
+func (s *Sender) joins(m *meta, d *encap.Datagram, n int) bool {
+	return n <= m.size && n > 0 && d.TOS == m.tos && m.count < maxSegments && m.bytes+n <= maxRun &&
+		s.nIov+len(d.Data) <= sendIovs && !s.u.noSegment.Load()
+}
+
+// begin starts a message with d; what is gathered goes first when there is no
+// room left. It refuses a datagram of more slices than fit at all.
+func (s *Sender) begin(fd int, d *encap.Datagram) bool {
+	if len(d.Data) > sendIovs {
+		return false
+	}
+	if s.nMsg == sendBatch || s.nIov+len(d.Data) > sendIovs {
+		s.flush(fd)
+	}
+	h := &s.hdrs[s.nMsg].hdr
+	h.Iov = &s.iovs[s.nIov]
+	h.Name = (*byte)(unsafe.Pointer(&s.names[s.nMsg]))
+	h.Namelen = putSockaddr(&s.names[s.nMsg], d)
+	h.Iovlen = 0
+	s.gather(d)
+	return true
+}
+
+func (s *Sender) gather(d *encap.Datagram) {
+	for _, b := range d.Data {
+		if len(b) == 0 {
+			continue
+		}
+		s.iovs[s.nIov].Base = &b[0]
+		s.iovs[s.nIov].SetLen(len(b))
+		s.nIov++
+		s.hdrs[s.nMsg].hdr.Iovlen++
+	}
+}
+
+// finish writes the control messages of the message begun last.
+func (s *Sender) finish(m *meta) {
+	h, c := &s.hdrs[s.nMsg].hdr, &s.ctrls[s.nMsg]
+	n := 0
+	if m.count > 1 {
+		n += putControl(c[n:], unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2, uint32(m.size))
+	}
+	if m.tos != 0 {
+		n += putTOS(c[n:], s.names[s.nMsg].Family, m.tos)
+	}
+	h.Control, h.Controllen = nil, 0
+	if n > 0 {
+		h.Control = &c[0]
+		h.SetControllen(n)
+	}
+	s.nMsg++
+}
+
+// flush sends the messages gathered. The kernel stops at the first that it
+// refuses: that one is dealt with, and the rest goes on.
+func (s *Sender) flush(fd int) {
+	for at := 0; at < s.nMsg; {
+		n, errno := s.sendmmsg(fd, at)
+		if errno == 0 && n > 0 {
+			for _, m := range s.metas[at : at+n] {
+				s.stats.Datagrams += uint64(m.count)
+			}
+			s.stats.Messages += uint64(n)
+			at += n
+			continue
+		}
+		at += s.refused(fd, at, errno)
+	}
+	clear(s.iovs[:s.nIov]) // keep no memory of the caller's reachable
+	s.nMsg, s.nIov = 0, 0
+}
+
+// sendmmsg is sendmmsg(2) on a socket that does not block, so the scheduler is
+// not told; without sendmmsg, one sendmsg.
+func (s *Sender) sendmmsg(fd, at int) (int, unix.Errno) {
+	s.stats.Calls++
+	if s.u.noMmsg.Load() {
+		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.hdrs[at].hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return 1, errno
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.hdrs[at])), uintptr(s.nMsg-at), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	return int(n), errno
+}
+
+// refused deals with the message that the kernel did not take, and returns how
+// many messages are done with: 1, or 0 to try it again.
+func (s *Sender) refused(fd, at int, errno unix.Errno) int {
+	m := &s.metas[at]
+	switch errno {
+	case unix.EINTR:
+		return 0
+	case unix.ENOSYS:
+		if !s.u.noMmsg.Swap(true) {
+			return 0
+		}
+		s.stats.Refused += uint64(m.count)
+	case unix.EAGAIN:
+		if s.wait(fd) {
+			return 0
+		}
+		s.stats.NoRoom += uint64(m.count)
+	case unix.ENOBUFS, unix.ENOMEM:
+		s.stats.NoRoom += uint64(m.count)
+	case unix.EMSGSIZE:
+		s.tooBig(fd, at)
+	case unix.EIO, unix.EINVAL:
+		if m.count == 1 {
+			s.stats.Refused++
+			break
+		}
+		s.unsegmented(fd, at, errno)
+	default: // no route, unreachable, filtered: EHOSTUNREACH, ENETUNREACH, EPERM, EACCES …
+		s.stats.Refused += uint64(m.count)
+	}
+	return 1
+}
+
+// tooBig: of a run every full datagram is too large, but a shorter last one
+// may pass.
+func (s *Sender) tooBig(fd, at int) {
+	if m := &s.metas[at]; m.count == 1 {
+		s.stats.TooBig++
+		return
+	}
+	s.each(fd, at)
+}
+
+// unsegmented sends a refused run datagram by datagram. When the kernel takes
+// them so, it was the segmentation that it refused: EIO on a route that cannot
+// offload checksums (net/ipv4/udp.c, udp_send_skb), EINVAL on a kernel without.
+// Segmentation is given up for good then. EINVAL is also the answer to segments
+// above the MTU, of which the single datagrams tell (EMSGSIZE).
+func (s *Sender) unsegmented(fd, at int, errno unix.Errno) {
+	before := s.stats.Datagrams
+	s.each(fd, at)
+	if s.stats.Datagrams-before == uint64(s.metas[at].count) {
+		s.u.noSegment.Store(true)
+		s.u.refusal.CompareAndSwap(nil, &errno)
+	}
+}
+
+// each sends the datagrams of a run one by one.
+func (s *Sender) each(fd, at int) {
+	m, h := &s.metas[at], &s.hdrs[at].hdr
+	iovs := unsafe.Slice(h.Iov, int(h.Iovlen))
+	var ctrl [sendControl]byte
+	n := 0
+	if m.tos != 0 {
+		n = putTOS(ctrl[:], s.names[at].Family, m.tos)
+	}
+	for left := m.bytes; left > 0; {
+		size := min(m.size, left)
+		left -= size
+		k := span(iovs, size)
+		s.one.hdr = unix.Msghdr{Name: h.Name, Namelen: h.Namelen, Iov: &iovs[0]}
+		s.one.hdr.SetIovlen(k)
+		if n > 0 {
+			s.one.hdr.Control = &ctrl[0]
+			s.one.hdr.SetControllen(n)
+		}
+		iovs = iovs[k:]
+		s.single(fd)
+	}
+	s.one = mmsghdr{}
+}
+
+func (s *Sender) single(fd int) {
+	for {
+		s.stats.Calls++
+		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.one.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		switch errno {
+		case 0:
+			s.stats.Datagrams++
+			s.stats.Messages++
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			if s.wait(fd) {
+				continue
+			}
+			s.stats.NoRoom++
+		case unix.ENOBUFS, unix.ENOMEM:
+			s.stats.NoRoom++
+		case unix.EMSGSIZE:
+			s.stats.TooBig++
+		default:
+			s.stats.Refused++
+		}
+		return
+	}
+}
+
+// wait waits for room in the socket buffer, and says whether there is some.
+func (s *Sender) wait(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(p, sendPatience)
+	return err == nil && n == 1 || err == unix.EINTR
+}
+
+// span is how many slices hold the next size bytes. Datagrams never share one.
+func span(iovs []unix.Iovec, size int) int {
+	k := 0
+	for ; size > 0; k++ {
+		size -= int(iovs[k].Len)
+	}
+	return k
+}
+
+func length(d *encap.Datagram) int {
+	n := 0
+	for _, b := range d.Data {
+		n += len(b)
+	}
+	return n
+}
+
+func putSockaddr(sa *unix.RawSockaddrInet6, d *encap.Datagram) uint32 {
+	if a := d.Peer.Addr(); a.Is4() {
+		s4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		*s4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: ntohs(d.Peer.Port()), Addr: a.As4()}
+		return unix.SizeofSockaddrInet4
+	}
+	*sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: ntohs(d.Peer.Port()), Addr: d.Peer.Addr().As16()}
+	return unix.SizeofSockaddrInet6
+}
+
+func putTOS(b []byte, family uint16, tos uint8) int {
+	if family == unix.AF_INET {
+		return putControl(b, unix.IPPROTO_IP, unix.IP_TOS, 4, uint32(tos))
+	}
+	return putControl(b, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 4, uint32(tos))
+}
+
+// putControl writes one control message of a 2 or 4 byte integer and returns
+// the space it takes.
+func putControl(b []byte, level, typ int32, size int, v uint32) int {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = level, typ
+	h.SetLen(unix.SizeofCmsghdr + size)
+	if data := b[unix.SizeofCmsghdr:]; size == 2 {
+		binary.NativeEndian.PutUint16(data, uint16(v))
+	} else {
+		binary.NativeEndian.PutUint32(data, v)
+	}
+	return unix.SizeofCmsghdr + 8
+}

@@ -1,0 +1,370 @@
+package underlay
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Underlay is the set of sockets of one VTEP.
+type Underlay struct {
+	conf      Config
+	receivers [][]*Receiver // by lane
+	sources   [2][]source   // by family: 0 IPv4, 1 IPv6
+	lock      int           // abstract unix socket: one agent a namespace and port
+	caps      Capabilities
+	noSegment atomic.Bool // UDP_SEGMENT is not to be used (any more)
+	noMmsg    atomic.Bool // sendmmsg and recvmmsg are not to be used (any more)
+	count     counters
+	refusal   atomic.Pointer[unix.Errno] // why UDP_SEGMENT was given up while running
+}
+
+// source is a socket from whose port datagrams leave.
+type source struct {
+	fd   int
+	port uint16
+}
+
+// Open opens the sockets. On an error nothing stays open.
+func Open(c Config) (_ *Underlay, err error) {
+	c.setDefaults()
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("open underlay: %w", err)
+	}
+	u := &Underlay{conf: c, lock: -1, caps: Capabilities{Mmsg: true, Reason: map[string]string{}}}
+	defer func() {
+		if err != nil {
+			_ = u.Close()
+		}
+	}()
+	if u.lock, err = lockPort(c.Port); err != nil {
+		return nil, err
+	}
+	u.receivers = make([][]*Receiver, c.Lanes)
+	adopted, err := u.adopt(c.Files)
+	if err != nil {
+		return nil, fmt.Errorf("adopt underlay sockets: %w", err)
+	}
+	for family, a := range []netip.Addr{c.Addr4, c.Addr6} {
+		if !a.IsValid() {
+			continue
+		}
+		if err := u.openFamily(family, a, adopted[family]); err != nil {
+			return nil, err
+		}
+	}
+	u.probe()
+	return u, nil
+}
+
+func (u *Underlay) openFamily(family int, a netip.Addr, adopted []*os.File) error {
+	at := netip.AddrPortFrom(a, u.conf.Port)
+	if len(adopted) == 0 {
+		if err := portFree(at); err != nil {
+			return err
+		}
+	}
+	for lane := range u.conf.Lanes {
+		f, err := (*os.File)(nil), error(nil)
+		if lane < len(adopted) {
+			f = adopted[lane]
+		} else if f, err = listen(at); err != nil {
+			return fmt.Errorf("open underlay: listen on %s: %w", at, err)
+		}
+		r, err := newReceiver(u, f)
+		if err != nil {
+			return fmt.Errorf("open underlay: receive on %s: %w", at, err)
+		}
+		u.receivers[lane] = append(u.receivers[lane], r)
+	}
+	return u.openSources(family, a)
+}
+
+// openSources opens the sockets to send from, on ports spread evenly over the
+// range; one that is taken gives way to the next.
+func (u *Underlay) openSources(family int, a netip.Addr) error {
+	lo, n := int(u.conf.SourceMin), int(u.conf.SourceMax)-int(u.conf.SourceMin)+1
+	step, next := n/u.conf.SourcePorts, 0
+	for tried := 0; len(u.sources[family]) < u.conf.SourcePorts && tried < n; tried++ {
+		port := uint16(lo + next%n)
+		s, err := openSource(netip.AddrPortFrom(a, port), u.conf)
+		switch {
+		case err == nil:
+			u.sources[family] = append(u.sources[family], s)
+			next = len(u.sources[family]) * step
+		case errors.Is(err, unix.EADDRINUSE):
+			next++
+		default:
+			return fmt.Errorf("open underlay: source port %d on %s: %w", port, a, err)
+		}
+	}
+	if len(u.sources[family]) == 0 {
+		return fmt.Errorf("open underlay: no free source port on %s in %d-%d; widen --source-port-range", a, u.conf.SourceMin, u.conf.SourceMax)
+	}
+	return nil
+}
+
+// lockPort takes the name that says an agent serves this port in this network
+// namespace: a second SO_REUSEPORT bind by the same user would succeed, and
+// the two would share the datagrams.
+func lockPort(port uint16) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open underlay: lock: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@uvtep/%d", port)}); err != nil {
+		_ = unix.Close(fd)
+		if errors.Is(err, unix.EADDRINUSE) {
+			return -1, fmt.Errorf("%w: another uvtep agent serves port %d in this network namespace; stop it first", ErrPortTaken, port)
+		}
+		return -1, fmt.Errorf("open underlay: lock: %w", err)
+	}
+	return fd, nil
+}
+
+// portFree binds once without SO_REUSEPORT, which fails when anything at all
+// receives on the port: the shared bind that follows would not notice.
+func portFree(at netip.AddrPort) error {
+	fd, err := unix.Socket(domain(at.Addr()), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open underlay: %w", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if at.Addr().Is6() {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	err = unix.Bind(fd, sockaddr(at))
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("%w: %s is held by another program or by a kernel vxlan device (a leftover flannel.1?); `ss -lnup` and `ip -d link show type vxlan` name it", ErrPortTaken, at)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("open underlay: %s is not an address of this host; choose another with --iface", at.Addr())
+	case err != nil:
+		return fmt.Errorf("open underlay: bind %s: %w", at, err)
+	}
+	return nil
+}
+
+// listen opens a receiving socket, non-blocking, in the shared port group.
+func listen(at netip.AddrPort) (*os.File, error) {
+	fd, err := unix.Socket(domain(at.Addr()), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if at.Addr().Is6() {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	if err == nil {
+		err = unix.Bind(fd, sockaddr(at))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "udp "+at.String()), nil
+}
+
+func openSource(at netip.AddrPort, c Config) (source, error) {
+	s := source{port: at.Port()}
+	fd, err := unix.Socket(domain(at.Addr()), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return s, err
+	}
+	s.fd = fd
+	if err = dropAll(fd); err == nil {
+		err = outerHeader(fd, at.Addr().Is6(), c)
+	}
+	if err == nil {
+		err = unix.Bind(fd, sockaddr(at))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+	}
+	return s, err
+}
+
+// dropAll attaches a filter that keeps nothing: what is sent to a source port
+// would fill its buffer for ever.
+func dropAll(fd int) error {
+	ret0 := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &ret0})
+}
+
+// outerHeader sets what every datagram of a source carries. DF is set and
+// nothing is ever fragmented: RFC 7348 §4.3.
+func outerHeader(fd int, six bool, c Config) error {
+	if six {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+		return errors.Join(
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, c.TTL),
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO))
+	}
+	err := errors.Join(
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, c.TTL),
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO))
+	if c.NoChecksum {
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1))
+	}
+	return err
+}
+
+// adopt sorts sockets that were handed in: receivers by family are returned,
+// sources are kept.
+func (u *Underlay) adopt(files []*os.File) (receivers [2][]*os.File, err error) {
+	for i, f := range files {
+		if err := u.adoptOne(f, &receivers); err != nil {
+			for _, f := range files[i:] {
+				_ = f.Close()
+			}
+			return receivers, err
+		}
+	}
+	return receivers, nil
+}
+
+func (u *Underlay) adoptOne(f *os.File, receivers *[2][]*os.File) error {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_ = f.Close()
+	sa, err := unix.Getsockname(fd)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
+	family, port := 0, 0
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		port = sa.Port
+	case *unix.SockaddrInet6:
+		family, port = 1, sa.Port
+	default:
+		_ = unix.Close(fd)
+		return fmt.Errorf("socket %q is not UDP over IP", f.Name())
+	}
+	if port == int(u.conf.Port) {
+		receivers[family] = append(receivers[family], os.NewFile(uintptr(fd), f.Name()))
+		return nil
+	}
+	u.sources[family] = append(u.sources[family], source{fd: fd, port: uint16(port)})
+	return nil
+}
+
+// Files returns duplicates of all sockets, for handing them to a successor.
+// The caller closes them.
+func (u *Underlay) Files() ([]*os.File, error) {
+	var out []*os.File
+	dup := func(fd int) error {
+		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err == nil {
+			out = append(out, os.NewFile(uintptr(n), "uvtep udp"))
+		}
+		return err
+	}
+	var errs []error
+	for _, lane := range u.receivers {
+		for _, r := range lane {
+			errs = append(errs, r.control(dup))
+		}
+	}
+	for _, family := range u.sources {
+		for _, s := range family {
+			errs = append(errs, dup(s.fd))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// Receivers returns the receivers of a lane, one an address family.
+func (u *Underlay) Receivers(lane int) []*Receiver { return u.receivers[lane] }
+
+// Lanes is how many lanes there are.
+func (u *Underlay) Lanes() int { return len(u.receivers) }
+
+// SourcePorts returns the outer source ports in use for a family.
+func (u *Underlay) SourcePorts(six bool) []uint16 {
+	var out []uint16
+	for _, s := range u.sources[index(six)] {
+		out = append(out, s.port)
+	}
+	return out
+}
+
+// Capabilities returns what is in use now: a feature refused while running has
+// gone from it.
+func (u *Underlay) Capabilities() Capabilities {
+	c := u.caps
+	c.UDPSegment = c.UDPSegment && !u.noSegment.Load()
+	c.Mmsg = c.Mmsg && !u.noMmsg.Load()
+	c.Reason = maps.Clone(c.Reason)
+	if e := u.refusal.Load(); e != nil {
+		c.Reason["udp_segment"] = "refused while running: " + e.Error()
+	}
+	if !c.Mmsg {
+		c.Reason["mmsg"] = "refused by the kernel"
+	}
+	return c
+}
+
+// Wake makes every Recv that waits, and every later one, return
+// os.ErrDeadlineExceeded.
+func (u *Underlay) Wake() {
+	for _, lane := range u.receivers {
+		for _, r := range lane {
+			_ = r.file.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+}
+
+// Close closes the sockets. No Send or Recv may be under way.
+func (u *Underlay) Close() error {
+	var errs []error
+	for _, lane := range u.receivers {
+		for _, r := range lane {
+			r.closed.Store(true)
+			errs = append(errs, r.file.Close())
+		}
+	}
+	for _, family := range u.sources {
+		for _, s := range family {
+			errs = append(errs, unix.Close(s.fd))
+		}
+	}
+	if u.lock >= 0 {
+		errs = append(errs, unix.Close(u.lock))
+	}
+	u.receivers, u.sources, u.lock = nil, [2][]source{}, -1
+	return errors.Join(errs...)
+}
+
+func domain(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+func index(six bool) int {
+	if six {
+		return 1
+	}
+	return 0
+}
+
+func sockaddr(at netip.AddrPort) unix.Sockaddr {
+	if at.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
+}

@@ -1,0 +1,77 @@
+package vswitch
+
+import "sync/atomic"
+
+// Counters are the verdicts of one goroutine. It counts in a tally of its own
+// and publishes once a batch.
+type Counters struct {
+	frames [numVerdicts]atomic.Uint64
+	bytes  [numVerdicts]atomic.Uint64
+	extra  [numExtras]atomic.Uint64
+	_      [64]byte // the next goroutine's counters start on another cache line
+}
+
+// Stats is a reading of all counters of a switch.
+type Stats struct {
+	Frames [numVerdicts]uint64 // by verdict; a superframe is one frame
+	Bytes  [numVerdicts]uint64 // of inner frames, by verdict
+	Extra  [numExtras]uint64
+}
+
+// Extra is a count that is not a verdict: the frame had one besides.
+type Extra uint8
+
+const (
+	// Reserved: datagrams taken although reserved bits were set.
+	Reserved Extra = iota
+	// Sent: datagrams that the kernel took.
+	Sent
+	// SendRefused: datagrams of Forward and Replicate that the kernel did not take.
+	SendRefused
+	// Written: records that the TAP took.
+	Written
+	// WriteRefused: records of Deliver and Answer that the TAP did not take.
+	WriteRefused
+	// Stripped: frames from the TAP that lost their VLAN tags.
+	Stripped
+
+	numExtras
+)
+
+// tally is what one batch adds.
+type tally struct {
+	frames [numVerdicts]uint32
+	bytes  [numVerdicts]uint64
+	extra  [numExtras]uint32
+}
+
+func (t *tally) count(v Verdict, bytes int) {
+	t.frames[v]++
+	t.bytes[v] += uint64(bytes)
+}
+
+// publish adds the tally to the counters and clears it.
+func (t *tally) publish(c *Counters) {
+	for v, n := range t.frames {
+		if n != 0 {
+			c.frames[v].Add(uint64(n))
+			c.bytes[v].Add(t.bytes[v])
+		}
+	}
+	for x, n := range t.extra {
+		if n != 0 {
+			c.extra[x].Add(uint64(n))
+		}
+	}
+	*t = tally{}
+}
+
+func (s *Stats) add(c *Counters) {
+	for v := range s.Frames {
+		s.Frames[v] += c.frames[v].Load()
+		s.Bytes[v] += c.bytes[v].Load()
+	}
+	for x := range s.Extra {
+		s.Extra[x] += c.extra[x].Load()
+	}
+}

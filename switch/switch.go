@@ -1,0 +1,137 @@
+package vswitch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/uvtep/uvtep/encap"
+)
+
+// Port is one queue of a TAP. A record is a virtio_net_hdr of VnetLen bytes
+// (zero on a plain device) followed by a frame.
+type Port interface {
+	// Read waits for a frame and takes what is waiting into buf: each frames[i]
+	// of the n returned is a record within buf, valid until buf is used again.
+	Read(buf []byte, frames [][]byte) (n int, err error)
+	// Writer returns the writing end for one goroutine.
+	Writer() Writer
+}
+
+// Writer is a writing end of a Port.
+type Writer interface {
+	// Write hands over records, each a gather list whose first slice begins
+	// with the header, and returns how many were taken. A record refused costs
+	// only itself; an error says that the port is of no more use.
+	Write(records [][][]byte) (sent int, err error)
+}
+
+// Receiver is a receiving end of the underlay.
+type Receiver interface {
+	// Recv waits for a datagram and fills as many of ms as are waiting.
+	Recv(ms []encap.Message) (n int, err error)
+}
+
+// Sender is a sending end of the underlay for one goroutine.
+type Sender interface {
+	// Send sends the datagrams and returns how many were taken.
+	Send(ds []encap.Datagram) (sent int)
+}
+
+// VnetLen is the length in bytes of the header in front of every record.
+const VnetLen = 10
+
+// Network is one VNI on this host.
+type Network struct {
+	Self
+	Ports []Port // one a lane
+}
+
+// Config is what a switch is made of.
+type Config struct {
+	Networks  []Network
+	Receivers [][]Receiver // by lane
+	NewSender func() Sender
+	// Wake makes all Reads and Recvs that wait return, so that Run can end.
+	Wake func()
+}
+
+// Switch moves frames between TAPs and the underlay.
+type Switch struct {
+	conf   Config
+	tables atomic.Pointer[Tables]
+	count  *Totals
+}
+
+// Totals are the counters of all goroutines that ever worked for a switch. It
+// outlives the switch, so that a TAP made anew does not begin at zero.
+type Totals struct {
+	mu  sync.Mutex
+	all []*Counters // guarded by mu
+}
+
+func (t *Totals) counters() *Counters {
+	c := new(Counters)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = append(t.all, c)
+	return c
+}
+
+// Stats returns a reading. Each count is exact, but not all of one instant
+// while traffic flows.
+func (t *Totals) Stats() (s Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.all {
+		s.add(c)
+	}
+	return s
+}
+
+// New makes a switch that counts in count. Until SetTables is called its tables
+// are empty, and it forwards nothing.
+func New(c Config, count *Totals) (*Switch, error) {
+	for _, n := range c.Networks {
+		if len(n.Ports) != len(c.Receivers) {
+			return nil, fmt.Errorf("VNI %s: %d TAP queues for %d lanes", n.VNI, len(n.Ports), len(c.Receivers))
+		}
+	}
+	s := &Switch{conf: c, count: count}
+	s.tables.Store(&Tables{})
+	return s, nil
+}
+
+// SetTables puts the tables in force from the next batch on.
+func (s *Switch) SetTables(t *Tables) { s.tables.Store(t) }
+
+// Tables returns the tables in force.
+func (s *Switch) Tables() *Tables { return s.tables.Load() }
+
+// Run switches until ctx ends, which is no error, or a port or receiver fails.
+// When it returns, none of its goroutines is left.
+func (s *Switch) Run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var wg sync.WaitGroup
+	for lane, receivers := range s.conf.Receivers {
+		for i := range s.conf.Networks {
+			o := s.newOutbound(&s.conf.Networks[i], lane)
+			wg.Go(func() { fail(o.run()) })
+		}
+		for _, r := range receivers {
+			in := s.newInbound(r, lane)
+			wg.Go(func() { fail(in.run()) })
+		}
+	}
+	<-ctx.Done()
+	s.conf.Wake()
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return nil
+}

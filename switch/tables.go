@@ -1,0 +1,40 @@
+package vswitch
+
+import (
+	"net/netip"
+
+	"github.com/uvtep/uvtep/arpproxy"
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/fdb"
+)
+
+// Tables is one immutable snapshot of what decides about frames, at one etcd
+// revision. It must not be changed once it is given to a switch.
+type Tables struct {
+	Rev    int64
+	FDB    *fdb.Table
+	ARP    *arpproxy.Table
+	Policy Policy
+}
+
+// Policy is what the network's configuration leaves to choose. The zero value
+// is the default.
+type Policy struct {
+	// Flood replicates broadcast, multicast and unproxied ARP to every VTEP.
+	Flood bool
+	// PassTags carries inner VLAN tags, which are stripped on the way out and
+	// dropped on the way in otherwise.
+	PassTags bool
+	// StrictReserved drops datagrams with reserved bits set.
+	StrictReserved bool
+	// AcceptUnknownVTEP takes datagrams from sources that are no VTEPs.
+	AcceptUnknownVTEP bool
+}
+
+// Self is what a switch must know of its own host in one network.
+type Self struct {
+	VNI encap.VNI
+	MAC ether.Addr   // of the TAP and the VTEP
+	IPs []netip.Addr // on the TAP
+}

@@ -1,0 +1,186 @@
+package tap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/songgao/water"
+	"golang.org/x/sys/unix"
+)
+
+const devNetTun = "/dev/net/tun"
+
+// Open opens the device, creating it if it is not there, and attaches its
+// queues. On an error nothing stays open; a device that was created stays.
+func Open(c Config) (*Device, error) {
+	if len(c.Files) > 0 {
+		return adopt(c)
+	}
+	if c.Name == "" || len(c.Name) >= unix.IFNAMSIZ {
+		return nil, fmt.Errorf("open tap %q: the name must have 1 to %d bytes", c.Name, unix.IFNAMSIZ-1)
+	}
+	c.Queues = max(c.Queues, 1)
+	d := &Device{Name: c.Name, Created: !exists(c.Name), Capabilities: Capabilities{Reason: map[string]string{}}}
+	anchor, flags, err := d.anchor(c)
+	if err != nil {
+		return nil, fmt.Errorf("open tap %q: %w", c.Name, err)
+	}
+	defer func() { _ = unix.Close(anchor) }()
+	if flags&unix.IFF_MULTI_QUEUE == 0 {
+		// A single-queue device has room for one queue, so the anchor has to
+		// make way for it and cannot settle the flags.
+		_ = unix.Close(anchor)
+		anchor, c.Queues, c.VnetHdr = -1, 1, false
+	}
+	for range c.Queues {
+		q, err := attach(c.Name, flags&unix.IFF_MULTI_QUEUE != 0)
+		if err != nil {
+			_ = d.Close()
+			return nil, fmt.Errorf("open tap %q: queue %d: %w", c.Name, len(d.Queues), err)
+		}
+		d.Queues = append(d.Queues, q)
+	}
+	return d, d.readBack()
+}
+
+// exists reports whether the network namespace has an interface of that name.
+func exists(name string) bool {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(s) }()
+	ifr, err := unix.NewIfreq(name)
+	return err == nil && unix.IoctlIfreq(s, unix.SIOCGIFINDEX, ifr) == nil
+}
+
+// anchor attaches the queue that settles the device's flags and returns it
+// with the flags it got. What the kernel refuses is asked for no more, with
+// the reason noted: first the header, then the second queue.
+func (d *Device) anchor(c Config) (fd int, flags uint16, err error) {
+	want := uint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_MULTI_QUEUE)
+	if c.VnetHdr {
+		if fd, err = setIff(c.Name, want|unix.IFF_VNET_HDR); err == nil {
+			return fd, want | unix.IFF_VNET_HDR, nil
+		}
+		d.Capabilities.Reason["vnet_hdr"] = err.Error()
+	}
+	if fd, err = setIff(c.Name, want); err == nil {
+		return fd, want, nil
+	}
+	d.Capabilities.Reason["multi_queue"] = err.Error()
+	want &^= unix.IFF_MULTI_QUEUE
+	if fd, err = setIff(c.Name, want); err == nil {
+		return fd, want, nil
+	}
+	return -1, 0, explain(err)
+}
+
+// setIff opens /dev/net/tun and attaches it as a persistent queue of the device.
+func setIff(name string, flags uint16) (int, error) {
+	fd, err := unix.Open(devNetTun, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: devNetTun, Err: err}
+	}
+	ifr, err := unix.NewIfreq(name)
+	if err == nil {
+		ifr.SetUint16(flags)
+		err = os.NewSyscallError("TUNSETIFF", unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr))
+	}
+	if err == nil {
+		err = os.NewSyscallError("TUNSETPERSIST", unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// attach lets water open one queue of the device that the anchor holds.
+func attach(name string, multi bool) (*Queue, error) {
+	i, err := water.New(water.Config{
+		DeviceType:             water.TAP,
+		PlatformSpecificParams: water.PlatformSpecificParams{Name: name, Persist: true, MultiQueue: multi},
+	})
+	if err != nil {
+		return nil, explain(err)
+	}
+	f, ok := i.ReadWriteCloser.(*os.File)
+	if !ok {
+		_ = i.Close()
+		return nil, fmt.Errorf("water gave a %T, not a file", i.ReadWriteCloser)
+	}
+	return newQueue(f)
+}
+
+// adopt makes a device of queues that are open already. The files belong to
+// the device afterwards, also when adopt fails.
+func adopt(c Config) (*Device, error) {
+	d := &Device{Name: c.Name, Capabilities: Capabilities{Reason: map[string]string{}}}
+	var errs []error
+	for _, f := range c.Files {
+		if err := setNonblock(f); err != nil {
+			errs = append(errs, err, f.Close())
+			continue
+		}
+		q, err := newQueue(f)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		d.Queues = append(d.Queues, q)
+	}
+	if err := errors.Join(errs...); err != nil {
+		_ = d.Close()
+		return nil, fmt.Errorf("adopt tap queues: %w", err)
+	}
+	return d, d.readBack()
+}
+
+// readBack asks the kernel what every queue became (TUNGETIFF): the name and
+// the flags are the device's, so a header that one queue carries all carry.
+func (d *Device) readBack() error {
+	d.Capabilities.MultiQueue, d.Capabilities.VnetHdr = true, true
+	for _, q := range d.Queues {
+		name, flags, err := q.getIff()
+		if err != nil {
+			_ = d.Close()
+			return fmt.Errorf("open tap %q: %w", d.Name, err)
+		}
+		d.Name = name
+		q.vnet = flags&unix.IFF_VNET_HDR != 0
+		d.Capabilities.VnetHdr = d.Capabilities.VnetHdr && q.vnet
+		d.Capabilities.MultiQueue = d.Capabilities.MultiQueue && flags&unix.IFF_MULTI_QUEUE != 0
+	}
+	return nil
+}
+
+func setNonblock(f *os.File) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	if err := c.Control(func(fd uintptr) { serr = unix.SetNonblock(int(fd), true) }); err != nil {
+		return err
+	}
+	return serr
+}
+
+// explain adds what to do to the errors that every operator meets once.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.ENXIO):
+		return fmt.Errorf("%w: the kernel has no TUN/TAP here; load the tun module, or give the container the device %s", err, devNetTun)
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: run as root or with CAP_NET_ADMIN, or let root make the TAP for this user first", err)
+	case errors.Is(err, syscall.EBUSY):
+		return fmt.Errorf("%w: another program holds the device; stop it or choose another name with --tap", err)
+	case errors.Is(err, syscall.EINVAL):
+		return fmt.Errorf("%w: an interface of this name is there and is no TAP of ours; remove it or choose another name with --tap", err)
+	}
+	return err
+}
