@@ -60,7 +60,3 @@ func (h *Host) SetDown(name string) error { return errors.ErrUnsupported }
 
 // DeleteLink removes the interface; it is no error when there is none.
 func (h *Host) DeleteLink(name string) error { return errors.ErrUnsupported }
-
-// AddrProtocol is the address protocol (IFA_PROTO, Linux 5.18) that marks an
-// address as ours: the same number that marks our routes.
-const AddrProtocol = RouteProtocol

@@ -2,7 +2,9 @@ package hostnet
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"regexp"
 )
 
 // UnderlayOptions says how to find the underlay. With none of the first three
@@ -22,15 +24,36 @@ type UnderlayOptions struct {
 }
 
 // Validate reports all faults of o at once. It looks at no interface.
-func (o UnderlayOptions) Validate() error { return nil }
+func (o UnderlayOptions) Validate() error {
+	var errs []error
+	for _, s := range o.IfaceRegex {
+		if _, err := regexp.Compile(s); err != nil {
+			errs = append(errs, fmt.Errorf("interface regular expression %q: %w", s, err))
+		}
+	}
+	if a := o.PublicIP; a.IsValid() && (!a.Is4() || !sendable(a)) {
+		errs = append(errs, fmt.Errorf("public IPv4 address %s: not an address that others can send to", a))
+	}
+	if a := o.PublicIPv6; a.IsValid() && (!a.Is6() || a.Is4In6() || !sendable(a)) {
+		errs = append(errs, fmt.Errorf("public IPv6 address %s: not an address that others can send to", a))
+	}
+	return errors.Join(errs...)
+}
+
+// sendable reports whether a can be the destination of another host's
+// datagrams. IPv4 link-local addresses can (RFC 3927 networks exist); IPv6 ones
+// cannot, they mean nothing without an interface.
+func sendable(a netip.Addr) bool {
+	return a.Zone() == "" && (a.IsGlobalUnicast() || a.Is4() && a.IsLinkLocalUnicast())
+}
 
 // Underlay is the interface that carries the tunnel.
 type Underlay struct {
 	// Name and Index are the interface's.
 	Name  string
 	Index int
-	// MTU is the smaller of the interface's and that of its default route, in
-	// bytes.
+	// MTU is the smaller of the interface's and that of the route that led to
+	// it (else its default route), in bytes.
 	MTU int
 	// Addr and Addr6 are the interface's own addresses, the ones sockets bind
 	// to; the zero Addr where it has none of the family. One is always set.
@@ -39,7 +62,77 @@ type Underlay struct {
 	Public, Public6 netip.Addr
 }
 
-// FindUnderlay chooses the interface and addresses that carry the tunnel.
+// FindUnderlay chooses the interface and addresses that carry the tunnel. The
+// interfaces that uvtep made are never chosen. It may be called again after any
+// change; nothing is remembered.
 func (h *Host) FindUnderlay(o UnderlayOptions) (Underlay, error) {
-	return Underlay{}, errors.ErrUnsupported
+	if err := o.Validate(); err != nil {
+		return Underlay{}, err
+	}
+	s, err := h.survey()
+	if err != nil {
+		return Underlay{}, err
+	}
+	p, err := h.pick(s, o)
+	if err != nil {
+		return Underlay{}, err
+	}
+	u, err := describe(p, o)
+	if err != nil {
+		return Underlay{}, err
+	}
+	h.announce(u, p.iface.up)
+	return u, nil
+}
+
+// describe turns a choice into an Underlay, with the public addresses of o.
+func describe(p choice, o UnderlayOptions) (Underlay, error) {
+	i := p.iface
+	u := Underlay{Name: i.name, Index: i.index, MTU: i.mtu}
+	if p.mtu > 0 {
+		u.MTU = min(u.MTU, p.mtu)
+	}
+	u.Addr, u.Addr6 = i.best(true, p.addr), i.best(false, p.addr)
+	u.Public, u.Public6 = u.Addr, u.Addr6
+	if !u.Addr.IsValid() && !u.Addr6.IsValid() {
+		return Underlay{}, fmt.Errorf("interface %s has no address for the tunnel: give it one, or choose another with --iface", i.name)
+	}
+	if o.PublicIP.IsValid() && !u.Addr.IsValid() {
+		return Underlay{}, fmt.Errorf("public address %s: interface %s has no IPv4 address to send from", o.PublicIP, i.name)
+	}
+	if o.PublicIPv6.IsValid() && !u.Addr6.IsValid() {
+		return Underlay{}, fmt.Errorf("public address %s: interface %s has no IPv6 address to send from", o.PublicIPv6, i.name)
+	}
+	if o.PublicIP.IsValid() {
+		u.Public = o.PublicIP
+	}
+	if o.PublicIPv6.IsValid() {
+		u.Public6 = o.PublicIPv6
+	}
+	return u, nil
+}
+
+// announce logs the choice in the words that flannel's users look for.
+func (h *Host) announce(u Underlay, up bool) {
+	if !up {
+		h.log.Warn().Str("interface", u.Name).Msg("underlay interface is down")
+	}
+	own, public := u.Addr, u.Public
+	if !own.IsValid() {
+		own, public = u.Addr6, u.Public6
+	}
+	h.log.Info().Int("mtu", u.MTU).Msgf("Using interface with name %s and address %s", u.Name, own)
+	h.announcePublic(own, public)
+	if u.Addr.IsValid() && u.Addr6.IsValid() {
+		h.log.Info().Msgf("Using interface with name %s and address %s", u.Name, u.Addr6)
+		h.announcePublic(u.Addr6, u.Public6)
+	}
+}
+
+func (h *Host) announcePublic(own, public netip.Addr) {
+	if public == own {
+		h.log.Info().Msgf("Defaulting external address to interface address (%s)", own)
+		return
+	}
+	h.log.Info().Msgf("Using %s as external address", public)
 }

@@ -1,0 +1,192 @@
+package hostnet
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// choice is an interface, the address of it that the rule named, if it named
+// one, and the MTU of the route that led there, 0 if that sets none.
+type choice struct {
+	iface iface
+	addr  netip.Addr
+	mtu   int
+}
+
+// pick finds the interface that o asks for among s.
+func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
+	defaults, err := h.defaultRoutes()
+	if err != nil {
+		return choice{}, err
+	}
+	if len(o.Iface) == 0 && len(o.IfaceRegex) == 0 && !o.CanReach.IsValid() {
+		h.log.Info().Msg("Determining IP address of default interface")
+		return byDefaultRoute(s, defaults)
+	}
+	c, ok := byName(s, o.Iface)
+	if !ok {
+		c, ok = byRegex(s, o.IfaceRegex)
+	}
+	if ok {
+		c.mtu = routeMTU(defaults, c.iface.index)
+		return c, nil
+	}
+	if o.CanReach.IsValid() {
+		h.log.Info().Msgf("Determining interface to use based on given address %s", o.CanReach)
+		return h.byReach(s, o.CanReach)
+	}
+	asked := strings.Join(slices.Concat(o.Iface, o.IfaceRegex), ", ")
+	return choice{}, fmt.Errorf("underlay %q: %w; there are %s", asked, ErrNoLink, offer(s))
+}
+
+// byName finds the first of names, each the name of an interface or an address
+// on one.
+func byName(s []iface, names []string) (choice, bool) {
+	for _, n := range names {
+		a, _ := netip.ParseAddr(n)
+		at := slices.IndexFunc(s, func(i iface) bool {
+			return !i.ours && (i.name == n || a.IsValid() && i.has(a.Unmap()))
+		})
+		if at >= 0 {
+			return choice{iface: s[at], addr: a.Unmap()}, true
+		}
+	}
+	return choice{}, false
+}
+
+// byRegex finds the first interface that the first fitting expression
+// describes: by one of its addresses, else by its name.
+func byRegex(s []iface, exprs []string) (choice, bool) {
+	for _, e := range exprs {
+		re := regexp.MustCompile(e) // Validate has seen it
+		if c, ok := byAddrRegex(s, re); ok {
+			return c, true
+		}
+		at := slices.IndexFunc(s, func(i iface) bool { return !i.ours && re.MatchString(i.name) })
+		if at >= 0 {
+			return choice{iface: s[at]}, true
+		}
+	}
+	return choice{}, false
+}
+
+func byAddrRegex(s []iface, re *regexp.Regexp) (choice, bool) {
+	for _, i := range s {
+		if i.ours {
+			continue
+		}
+		for _, a := range i.addrs {
+			if re.MatchString(a.prefix.Addr().String()) {
+				return choice{iface: i, addr: a.prefix.Addr()}, true
+			}
+		}
+	}
+	return choice{}, false
+}
+
+// byReach asks the kernel which interface and address it would use towards a.
+func (h *Host) byReach(s []iface, a netip.Addr) (choice, error) {
+	rs, err := h.handle.RouteGet(a.AsSlice())
+	if err != nil || len(rs) == 0 {
+		return choice{}, fmt.Errorf("no route to %s: %w", a, cmp.Or(err, error(unix.ENETUNREACH)))
+	}
+	at := slices.IndexFunc(s, func(i iface) bool { return i.index == rs[0].LinkIndex })
+	if rs[0].Type != unix.RTN_UNICAST || at < 0 {
+		return choice{}, fmt.Errorf("%s is no other host's address: it leads to no underlay", a)
+	}
+	if s[at].ours {
+		return choice{}, fmt.Errorf("%s is reached through the overlay (%s): it leads to no underlay", a, s[at].name)
+	}
+	src, _ := netip.AddrFromSlice(rs[0].Src)
+	return choice{iface: s[at], addr: src.Unmap(), mtu: h.reachMTU(a)}, nil
+}
+
+// reachMTU returns the MTU that the route to a sets. The table's entry is
+// asked for, not the result of a lookup, which would carry the path MTU that
+// the kernel learned of late.
+func (h *Host) reachMTU(a netip.Addr) int {
+	rs, err := h.handle.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
+	if err != nil || len(rs) == 0 {
+		return 0
+	}
+	return rs[0].MTU
+}
+
+// defaultRoute is a default route of one nexthop.
+type defaultRoute struct {
+	index  int
+	src    netip.Addr
+	mtu    int // 0 when the route sets none
+	metric int
+}
+
+// byDefaultRoute finds the interface of the best default route, IPv4 first.
+func byDefaultRoute(s []iface, defaults []defaultRoute) (choice, error) {
+	for _, d := range defaults {
+		at := slices.IndexFunc(s, func(i iface) bool { return i.index == d.index && !i.ours })
+		if at >= 0 {
+			return choice{iface: s[at], addr: d.src, mtu: d.mtu}, nil
+		}
+	}
+	return choice{}, errors.New("no default route, so no default interface: " +
+		"name one with --iface, --iface-regex or --iface-can-reach; there are " + offer(s))
+}
+
+// defaultRoutes lists the main table's default routes, IPv4 before IPv6, the
+// better before the worse.
+func (h *Host) defaultRoutes() ([]defaultRoute, error) {
+	var all []defaultRoute
+	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
+		rs, err := dump(func() ([]netlink.Route, error) {
+			return h.handle.RouteListFiltered(f, &netlink.Route{}, netlink.RT_FILTER_DST)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list default routes: %w", err)
+		}
+		ds := make([]defaultRoute, 0, len(rs))
+		for _, r := range rs {
+			ds = append(ds, newDefaultRoutes(r)...)
+		}
+		slices.SortStableFunc(ds, func(a, b defaultRoute) int { return cmp.Compare(a.metric, b.metric) })
+		all = append(all, ds...)
+	}
+	return all, nil
+}
+
+// newDefaultRoutes returns the nexthops of r as routes of their own.
+func newDefaultRoutes(r netlink.Route) []defaultRoute {
+	if r.Type != unix.RTN_UNICAST {
+		return nil // unreachable, blackhole
+	}
+	src, _ := netip.AddrFromSlice(r.Src)
+	d := defaultRoute{index: r.LinkIndex, src: src.Unmap(), mtu: r.MTU, metric: r.Priority}
+	if len(r.MultiPath) == 0 {
+		return []defaultRoute{d}
+	}
+	var ds []defaultRoute
+	for _, hop := range r.MultiPath {
+		d.index = hop.LinkIndex
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// routeMTU returns the smallest MTU that a default route through the interface
+// sets, or 0.
+func routeMTU(defaults []defaultRoute, index int) int {
+	mtu := 0
+	for _, d := range defaults {
+		if d.index == index && d.mtu > 0 && (mtu == 0 || d.mtu < mtu) {
+			mtu = d.mtu
+		}
+	}
+	return mtu
+}
