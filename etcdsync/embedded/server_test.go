@@ -1,0 +1,149 @@
+package embedded_test
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/uvtep/uvtep/etcdsync/embedded"
+)
+
+// patience bounds what a test waits for; only a failing test waits so long.
+const patience = 30 * time.Second
+
+func start(t *testing.T, c embedded.Config) *embedded.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c.NoSync = true
+	s, err := embedded.Start(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func dial(t *testing.T, endpoint string) *clientv3.Client {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDataOutlivesTheServer(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	dir := filepath.Join(t.TempDir(), "etcd")
+	first := start(t, embedded.Config{Listen: "http://127.0.0.1:0", Dir: dir})
+	endpoint := first.Endpoint()
+	client := dial(t, endpoint)
+	defer client.Close()
+	put, err := client.Put(ctx, "k", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := client.Watch(ctx, "k", clientv3.WithRev(put.Header.Revision+1)) // must not delay Close
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	second := start(t, embedded.Config{Listen: endpoint, Dir: dir})
+	if got := second.Endpoint(); got != endpoint {
+		t.Errorf("endpoint after the restart: got %s, want %s", got, endpoint)
+	}
+	got, err := client.Get(ctx, "k", clientv3.WithSerializable())
+	if err != nil || len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "v" {
+		t.Errorf("after the restart: got %v, %v, want v", got, err)
+	}
+	if _, err := client.Put(ctx, "k", "w"); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-watch; len(r.Events) != 1 || string(r.Events[0].Kv.Value) != "w" {
+		t.Errorf("watch across the restart: got %v, want one event", r)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatCannotWorkIsRefused(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	tests := []struct {
+		name   string
+		config embedded.Config
+		want   string
+	}{
+		{"a port that is taken", embedded.Config{Listen: "http://" + taken.Addr().String(), Dir: dir}, "address already in use"},
+		{"TLS", embedded.Config{Listen: "https://127.0.0.1:0", Dir: dir}, "for TLS run etcd itself"},
+		{"no port", embedded.Config{Listen: "http://127.0.0.1", Dir: dir}, "the port is missing"},
+		{"a host name", embedded.Config{Listen: "http://first.example:2379", Dir: dir}, "not a name"},
+		{"a path", embedded.Config{Listen: "http://127.0.0.1:0/v3", Dir: dir}, "a path makes no sense"},
+		{"not a URL", embedded.Config{Listen: "http://%", Dir: dir}, "invalid URL"},
+		{"no directory", embedded.Config{Listen: "http://127.0.0.1:0"}, "no directory"},
+		{"a directory that cannot be made", embedded.Config{Listen: "http://127.0.0.1:0", Dir: "/proc/nothing/etcd"}, "/proc/nothing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			s, err := embedded.Start(ctx, tt.config)
+			if err == nil {
+				s.Close()
+				t.Fatal("got no error")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %q, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestStartEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s, err := embedded.Start(ctx, embedded.Config{Listen: "http://127.0.0.1:0", Dir: t.TempDir(), NoSync: true})
+	if err == nil {
+		s.Close()
+	}
+}
+
+func TestItIsQuietUnlessAsked(t *testing.T) {
+	tests := []struct {
+		name  string
+		level zerolog.Level
+		want  bool
+	}{
+		{"info", zerolog.InfoLevel, false},
+		{"debug", zerolog.DebugLevel, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var lines strings.Builder
+			log := zerolog.New(zerolog.SyncWriter(&lines)).Level(tt.level)
+			s := start(t, embedded.Config{Listen: "http://127.0.0.1:0", Dir: t.TempDir(), Log: log})
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(lines.String(), "starting an etcd server"); got != tt.want {
+				t.Errorf("etcd's story is told: got %t, want %t\n%s", got, tt.want, lines.String())
+			}
+		})
+	}
+}
