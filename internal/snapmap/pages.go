@@ -1,7 +1,5 @@
 package snapmap
 
-import "slices"
-
 // fan is the number of buckets of a leaf and of leaves of a node. A leaf is
 // 1.5 KiB: small enough to be copied for one entry, large enough that the
 // pages above it stay in the processor's cache.
@@ -22,7 +20,7 @@ type node[K comparable, V any] struct {
 	leaves [fan]*leaf[K, V]
 }
 
-// leaf is the lower page.
+// leaf is the lower page. Its buckets are never written, only replaced.
 type leaf[K comparable, V any] struct {
 	owner   *owner
 	buckets [fan][]slot[K, V]
@@ -38,48 +36,46 @@ func (p *pages[K, V]) at(i int) *[]slot[K, V] {
 	return &p.root[i>>(2*fanBits)].leaves[i>>fanBits%fan].buckets[i%fan]
 }
 
-// write is bucket i, on pages that belong to o. The root is o's already. A
+// write is bucket i, on pages that belong to o, as the root does already. The
 // bucket behind the last one is made together with its pages.
 func (p *pages[K, V]) write(o *owner, i int) *[]slot[K, V] {
-	top := i >> (2 * fanBits)
-	if top == len(p.root) {
-		p.root = append(p.root, &node[K, V]{owner: o})
-	}
-	n := p.root[top]
-	if n.owner != o {
-		n = &node[K, V]{owner: o, leaves: n.leaves}
-		p.root[top] = n
-	}
+	n := p.node(o, i>>(2*fanBits))
 	return &n.leaf(o, i>>fanBits%fan).buckets[i%fan]
 }
 
-// leaf is leaf i of a node that belongs to o, made o's as well.
+// node is node i as one that belongs to o.
+func (p *pages[K, V]) node(o *owner, i int) *node[K, V] {
+	if i == len(p.root) {
+		p.root = append(p.root, &node[K, V]{owner: o})
+	}
+	if n := p.root[i]; n.owner != o {
+		p.root[i] = &node[K, V]{owner: o, leaves: n.leaves}
+	}
+	return p.root[i]
+}
+
+// leaf is leaf i as one that belongs to o, as n does already.
 func (n *node[K, V]) leaf(o *owner, i int) *leaf[K, V] {
 	l := n.leaves[i]
-	switch {
-	case l == nil:
-		l = &leaf[K, V]{owner: o}
-	case l.owner != o:
-		l = &leaf[K, V]{owner: o, buckets: l.buckets}
-	default:
-		return l
+	if l == nil {
+		l = new(leaf[K, V])
 	}
-	n.leaves[i] = l
+	if l.owner != o {
+		l = &leaf[K, V]{owner: o, buckets: l.buckets}
+		n.leaves[i] = l
+	}
 	return l
 }
 
 // drop forgets bucket i, the last one, and the pages that only it needed.
 func (p *pages[K, V]) drop(o *owner, i int) {
-	*p.write(o, i) = nil
+	n := p.node(o, i>>(2*fanBits))
+	n.leaf(o, i>>fanBits%fan).buckets[i%fan] = nil
 	if i%fan == 0 {
-		p.root[i>>(2*fanBits)].leaves[i>>fanBits%fan] = nil
+		n.leaves[i>>fanBits%fan] = nil
 	}
 	if i%(fan*fan) == 0 {
-		p.root = slices.Delete(p.root, i>>(2*fanBits), len(p.root))
+		p.root[i>>(2*fanBits)] = nil
+		p.root = p.root[:i>>(2*fanBits)]
 	}
-}
-
-// clone is the same array with a root of its own.
-func (p *pages[K, V]) clone() pages[K, V] {
-	return pages[K, V]{root: slices.Clone(p.root)}
 }
