@@ -26,6 +26,7 @@ type Host struct {
 	log    zerolog.Logger
 	ns     netns.NsHandle
 	handle *netlink.Handle
+	strict *netlink.Handle  // its listings are filtered by the kernel
 	socket *nl.SocketHandle // for requests that netlink.Handle has no words for
 }
 
@@ -59,6 +60,12 @@ func (h *Host) dial() error {
 	if h.handle, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
+	if h.strict, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
+		return err
+	}
+	// Older kernels (before Linux 4.20) filter nothing; the listing is only
+	// longer then.
+	_ = h.strict.SetStrictCheck(true)
 	s, err := nl.GetNetlinkSocketAt(h.ns, netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
@@ -71,6 +78,9 @@ func (h *Host) dial() error {
 func (h *Host) Close() {
 	if h.handle != nil {
 		h.handle.Close()
+	}
+	if h.strict != nil {
+		h.strict.Close()
 	}
 	if h.socket != nil {
 		h.socket.Close()

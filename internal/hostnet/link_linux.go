@@ -2,7 +2,13 @@ package hostnet
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/uvtep/uvtep/encap/ether"
 )
@@ -10,26 +16,10 @@ import (
 // ErrNoLink is returned when no interface has the name asked for.
 var ErrNoLink = errors.New("no such interface")
 
-// LinkConfig is how an interface shall be.
-type LinkConfig struct {
-	// MAC is its address; the zero Addr leaves it as it is.
-	MAC ether.Addr
-	// MTU is in bytes; 0 leaves it as it is.
-	MTU int
-	// Addrs are the addresses it carries. Other addresses of ours are
-	// removed, foreign ones stay.
-	Addrs []netip.Prefix
-	// Up brings the interface up. It is never brought down by a false.
-	Up bool
-	// Bridge is the bridge it belongs to, made if there is none of the name;
-	// empty leaves it as it is.
-	Bridge string
-}
-
 // Link is an interface as it is.
 type Link struct {
-	// Name and Index are the interface's; the index is never used again for
-	// another one while the namespace lives.
+	// Name and Index are the interface's. While the namespace lives, an index
+	// is rarely used again for another interface.
 	Name  string
 	Index int
 	// MAC is the interface's address.
@@ -38,6 +28,8 @@ type Link struct {
 	MTU int
 	// Up is the administrative state.
 	Up bool
+	// Ours says that EnsureLink has dressed it, or made it as a bridge.
+	Ours bool
 	// Bridge is the name of the bridge it belongs to, or empty.
 	Bridge string
 	// Addrs are all its addresses, ours and foreign, sorted.
@@ -45,18 +37,94 @@ type Link struct {
 }
 
 // FindLink returns the interface of that name as it is, or ErrNoLink.
-func (h *Host) FindLink(name string) (Link, error) { return Link{}, errors.ErrUnsupported }
+func (h *Host) FindLink(name string) (Link, error) {
+	a, err := h.attrs(name)
+	if err != nil {
+		return Link{}, err
+	}
+	l := Link{
+		Name:  a.Name,
+		Index: a.Index,
+		MAC:   addrOf(a.HardwareAddr),
+		MTU:   a.MTU,
+		Up:    a.Flags&net.FlagUp != 0,
+		Ours:  a.Alias == alias,
+	}
+	if l.Addrs, err = h.addrsOn(a.Index); err != nil {
+		return Link{}, fmt.Errorf("addresses of %s: %w", name, err)
+	}
+	if a.MasterIndex == 0 {
+		return l, nil
+	}
+	m, err := h.handle.LinkByIndex(a.MasterIndex)
+	if err != nil {
+		return Link{}, fmt.Errorf("bridge of %s: %w", name, err)
+	}
+	l.Bridge = m.Attrs().Name
+	return l, nil
+}
 
-// EnsureLink makes the interface what c says and returns what it became. What
-// is right already is not touched, so it may be called at any time and as
-// often as one likes. The kernel's own noise on the interface (IPv6 link-local
-// address, router solicitations) is turned off.
-func (h *Host) EnsureLink(name string, c LinkConfig) (Link, error) {
-	return Link{}, errors.ErrUnsupported
+// attrs looks an interface up by its name.
+func (h *Host) attrs(name string) (*netlink.LinkAttrs, error) {
+	l, err := h.handle.LinkByName(name)
+	if noLink(err) {
+		return nil, fmt.Errorf("interface %q: %w", name, ErrNoLink)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("interface %q: %w", name, err)
+	}
+	return l.Attrs(), nil
+}
+
+// noLink reports whether err says that there is no such interface (any more).
+func noLink(err error) bool {
+	var missing netlink.LinkNotFoundError
+	return errors.As(err, &missing) || errors.Is(err, unix.ENODEV)
+}
+
+// addrsOn lists the addresses of one interface, sorted.
+func (h *Host) addrsOn(index int) ([]netip.Prefix, error) {
+	as, err := h.addrs()
+	if err != nil {
+		return nil, err
+	}
+	var ps []netip.Prefix
+	for _, a := range as {
+		if a.index == index {
+			ps = append(ps, a.prefix)
+		}
+	}
+	slices.SortFunc(ps, netip.Prefix.Compare)
+	return ps, nil
+}
+
+// addrOf is an Ethernet address in our words; interfaces without one (lo, tun)
+// have the zero Addr.
+func addrOf(b net.HardwareAddr) ether.Addr {
+	if len(b) != ether.AddrLen {
+		return ether.Addr{}
+	}
+	return ether.Addr(b)
 }
 
 // SetDown brings the interface down; it is no error when there is none.
-func (h *Host) SetDown(name string) error { return errors.ErrUnsupported }
+func (h *Host) SetDown(name string) error {
+	return h.onLink(name, "bring down", func(l netlink.Link) error { return h.handle.LinkSetDown(l) })
+}
 
 // DeleteLink removes the interface; it is no error when there is none.
-func (h *Host) DeleteLink(name string) error { return errors.ErrUnsupported }
+func (h *Host) DeleteLink(name string) error {
+	return h.onLink(name, "delete", func(l netlink.Link) error { return h.handle.LinkDel(l) })
+}
+
+// onLink does something to an interface if it is there.
+func (h *Host) onLink(name, what string, do func(netlink.Link) error) error {
+	l, err := h.handle.LinkByName(name)
+	if err == nil {
+		err = do(l)
+	}
+	if err == nil || noLink(err) {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w", what, name, err)
+}

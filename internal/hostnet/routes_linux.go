@@ -1,14 +1,15 @@
 package hostnet
 
 import (
-	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 )
 
 // RouteProtocol is the protocol number that marks a kernel route as ours
-// ("proto 86" in iproute2's words): no number that rtnetlink.h or a routing
-// daemon claims. Routes of this number on the TAP belong to uvtep alone.
+// ("proto 86" in iproute2's words): no number that linux/rtnetlink.h or a
+// routing daemon claims. Routes of this number on the TAP belong to uvtep
+// alone.
 const RouteProtocol = 86
 
 // Route leads to one remote host's subnet: Dst via Via on the TAP, onlink.
@@ -17,15 +18,25 @@ type Route struct {
 	Via netip.Addr
 }
 
+// String is r in iproute2's words, without the device.
+func (r Route) String() string { return fmt.Sprintf("%s via %s", r.Dst, r.Via) }
+
+// valid reports whether the kernel could take r at all.
+func (r Route) valid() bool {
+	return r.Dst.IsValid() && r.Dst == r.Dst.Masked() && r.Via.IsValid() &&
+		r.Dst.Addr().Is4() == r.Via.Is4() && r.Via.Zone() == ""
+}
+
 // Routes keeps the kernel's routes into the TAP equal to a wanted set. It
-// remembers what it applied, so that a change costs what changed. It may be
-// used by several goroutines at once.
+// remembers what it applied, so that the kernel is asked only for what changed.
+// It may be used by several goroutines at once.
 type Routes struct {
 	host *Host
 
-	mu    sync.Mutex
-	index int
-	want  map[netip.Prefix]netip.Addr
+	mu      sync.Mutex
+	index   int                         // the TAP's; 0 before the first Reconcile
+	want    map[netip.Prefix]netip.Addr // what shall be
+	applied map[netip.Prefix]netip.Addr // what is, as far as we know
 }
 
 // NewRoutes returns the keeper of the routes in h. It has touched nothing yet.
@@ -34,10 +45,136 @@ func NewRoutes(h *Host) *Routes { return &Routes{host: h} }
 // Reconcile makes want the routes into the interface of that index. The first
 // call, and one with another index than the last, begins with Resync. A route
 // that the kernel refuses, or a foreign one in its place, costs that route
-// alone: all the others are applied, and the error names it.
-func (r *Routes) Reconcile(index int, want []Route) error { return errors.ErrUnsupported }
+// alone: all the others are applied, the error names it, and the next call
+// tries it again.
+func (r *Routes) Reconcile(index int, want []Route) error {
+	next := make(map[netip.Prefix]netip.Addr, len(want))
+	var faults faults
+	for _, w := range want {
+		if !w.valid() {
+			faults.add(fmt.Errorf("route %s: not a route", w))
+			continue
+		}
+		next[w.Dst] = w.Via
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.index == index
+	r.index, r.want = index, next
+	if !known {
+		faults.add(r.resync())
+		return faults.err()
+	}
+	faults.add(r.apply())
+	return faults.err()
+}
 
 // Resync compares the kernel's routes with what was last wanted: what is
-// missing or differs is put right, strangers of ours are removed. It does
-// nothing before the first Reconcile.
-func (r *Routes) Resync() error { return errors.ErrUnsupported }
+// missing or differs is put right, strangers of ours on the TAP are removed. It
+// does nothing before the first Reconcile.
+func (r *Routes) Resync() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.index == 0 {
+		return nil
+	}
+	return r.resync()
+}
+
+// Len returns how many routes are in the kernel as far as we know.
+func (r *Routes) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.applied)
+}
+
+// resync learns what is in the kernel before it applies what shall be.
+func (r *Routes) resync() error {
+	have, err := r.host.ownRoutes(r.index)
+	if err != nil {
+		r.index = 0 // nothing is known: begin with this again
+		return fmt.Errorf("list routes: %w", err)
+	}
+	r.applied = make(map[netip.Prefix]netip.Addr, len(have))
+	var faults faults
+	for _, k := range have {
+		if _, wanted := r.want[k.Dst]; wanted && k.plain {
+			r.applied[k.Dst] = k.Via
+			continue
+		}
+		faults.add(r.host.deleteRoute(k))
+	}
+	faults.add(r.apply())
+	return faults.err()
+}
+
+// apply brings the kernel from applied to want.
+func (r *Routes) apply() error {
+	var faults faults
+	for dst, via := range r.applied {
+		if _, wanted := r.want[dst]; wanted {
+			continue
+		}
+		if !faults.add(r.host.deleteRoute(r.kernel(dst, via))) {
+			delete(r.applied, dst)
+		}
+	}
+	var taken []kernelRoute
+	for dst, via := range r.want {
+		old, is := r.applied[dst]
+		if is && old == via {
+			continue
+		}
+		k := r.kernel(dst, via)
+		err := r.put(k, is)
+		if inTheWay(k, err) {
+			taken = append(taken, k)
+			continue
+		}
+		faults.add(err)
+	}
+	faults.add(r.takeOver(taken))
+	return faults.err()
+}
+
+// put hands one route to the kernel and remembers it.
+func (r *Routes) put(k kernelRoute, replace bool) error {
+	if err := r.host.putRoute(k, replace); err != nil {
+		return err
+	}
+	r.applied[k.Dst] = k.Via
+	return nil
+}
+
+// takeOver makes way for those routes whose place is taken by one of our own
+// into another TAP, left by an agent that used that name. Foreign ones stay.
+func (r *Routes) takeOver(taken []kernelRoute) error {
+	if len(taken) == 0 {
+		return nil
+	}
+	have, err := r.host.ownRoutes(0)
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	left := map[netip.Prefix]kernelRoute{}
+	for _, k := range have {
+		left[k.Dst] = k
+	}
+	var faults faults
+	for _, k := range taken {
+		old, ours := left[k.Dst]
+		if !ours {
+			faults.add(fmt.Errorf("route %s: a route that is not ours is in its place or leads to its nexthop", k.Route))
+			continue
+		}
+		if !faults.add(r.host.deleteRoute(old)) {
+			faults.add(r.put(k, false))
+		}
+	}
+	return faults.err()
+}
+
+// kernel is a route of ours as the kernel shall have it.
+func (r *Routes) kernel(dst netip.Prefix, via netip.Addr) kernelRoute {
+	return kernelRoute{Route: Route{Dst: dst, Via: via}, index: r.index, plain: true}
+}

@@ -1,0 +1,120 @@
+package hostnet
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ipv6Metric is the metric that the kernel gives an IPv6 route that names none
+// (IP6_RT_PRIO_USER). For IPv4 it is 0.
+const ipv6Metric = 1024
+
+// kernelRoute is a route of ours in the main table.
+type kernelRoute struct {
+	Route
+	index  int  // of the interface it leads into
+	metric int  // 0 when plain
+	tos    int  // 0 when plain
+	plain  bool // it has the form we give ours
+}
+
+// ownRoutes lists the routes of our protocol number into the interface of that
+// index, or into any when it is 0.
+func (h *Host) ownRoutes(index int) ([]kernelRoute, error) {
+	var all []kernelRoute
+	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
+		rs, err := dump(func() ([]kernelRoute, error) { return h.ownRoutesOf(f, index) })
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rs...)
+	}
+	return all, nil
+}
+
+func (h *Host) ownRoutesOf(family, index int) ([]kernelRoute, error) {
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: RouteProtocol, LinkIndex: index}
+	var mask uint64 = netlink.RT_FILTER_TABLE | netlink.RT_FILTER_PROTOCOL
+	if index != 0 {
+		mask |= netlink.RT_FILTER_OIF
+	}
+	var all []kernelRoute
+	err := h.strict.RouteListFilteredIter(family, filter, mask, func(r netlink.Route) bool {
+		if r.Protocol == RouteProtocol && (index == 0 || r.LinkIndex == index) {
+			all = append(all, newKernelRoute(r))
+		}
+		return true
+	})
+	if noIPv6(family, err) {
+		return nil, nil
+	}
+	return all, err
+}
+
+// noIPv6 reports whether err only says that the kernel speaks no IPv6.
+func noIPv6(family int, err error) bool {
+	return family == unix.AF_INET6 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP))
+}
+
+func newKernelRoute(r netlink.Route) kernelRoute {
+	k := kernelRoute{index: r.LinkIndex, metric: r.Priority, tos: r.Tos}
+	k.Via, _ = netip.AddrFromSlice(r.Gw)
+	if r.Dst != nil {
+		ip, _ := netip.AddrFromSlice(r.Dst.IP)
+		bits, _ := r.Dst.Mask.Size()
+		k.Dst = netip.PrefixFrom(ip, bits)
+	}
+	usual := 0
+	if k.Via.Is6() {
+		usual = ipv6Metric
+	}
+	k.plain = k.valid() && k.metric == usual && k.tos == 0 && r.MTU == 0 &&
+		r.Type == unix.RTN_UNICAST && r.Flags&int(netlink.FLAG_ONLINK) != 0
+	return k
+}
+
+// putRoute adds a route of the form we give ours, or puts it in the place of
+// the one to the same destination. Adding never touches one that is there: the
+// error is inTheWay then.
+func (h *Host) putRoute(k kernelRoute, replace bool) error {
+	r := netlink.Route{
+		Dst: ipNet(k.Dst), Gw: k.Via.AsSlice(), LinkIndex: k.index,
+		Protocol: RouteProtocol, Flags: int(netlink.FLAG_ONLINK),
+	}
+	put := h.strict.RouteAdd
+	if replace {
+		put = h.strict.RouteReplace
+	}
+	if err := put(&r); err != nil {
+		return fmt.Errorf("route %s: %w", k.Route, err)
+	}
+	return nil
+}
+
+// inTheWay reports whether k was refused because of another route: one to the
+// same destination, or, for IPv6, one that leads to k's nexthop through another
+// interface (net/ipv6/route.c, ip6_route_check_nh_onlink), of which the kernel
+// only says EINVAL.
+func inTheWay(k kernelRoute, err error) bool {
+	return errors.Is(err, unix.EEXIST) || k.Via.Is6() && errors.Is(err, unix.EINVAL)
+}
+
+// deleteRoute removes exactly this route; none there is no error.
+func (h *Host) deleteRoute(k kernelRoute) error {
+	r := netlink.Route{
+		Dst: ipNet(k.Dst), LinkIndex: k.index, Protocol: RouteProtocol,
+		Priority: k.metric, Tos: k.tos,
+	}
+	if k.Via.IsValid() {
+		r.Gw = k.Via.AsSlice()
+	}
+	err := h.strict.RouteDel(&r)
+	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return fmt.Errorf("remove route %s: %w", k.Route, err)
+}

@@ -1,0 +1,346 @@
+package hostnet
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// overlay is a namespace with an underlay and a dressed TAP, uvtep.1.
+func overlay(t testing.TB) *space {
+	t.Helper()
+	s := newSpace(t)
+	s.cable("eth0", 1500, "192.0.2.2/24")
+	s.tap("uvtep.1")
+	_, err := s.EnsureLink("uvtep.1", LinkConfig{
+		Up:    true,
+		Addrs: []netip.Prefix{netip.MustParsePrefix("10.10.238.0/32"), netip.MustParsePrefix("fd00:10:238::/128")},
+	})
+	s.check(err)
+	return s
+}
+
+// to is the route to a remote host's subnet, by flannel's rule.
+func to(subnet string) Route {
+	p := netip.MustParsePrefix(subnet)
+	return Route{Dst: p, Via: p.Addr()}
+}
+
+func (s *space) index(name string) int { s.t.Helper(); return s.link(name).Attrs().Index }
+
+// ours lists the kernel's routes with our protocol number, as "ip route" does.
+func (s *space) ours() []string {
+	s.t.Helper()
+	return s.routes(func(r netlink.Route) bool { return r.Protocol == RouteProtocol })
+}
+
+// foreign lists the others.
+func (s *space) foreign() []string {
+	s.t.Helper()
+	return s.routes(func(r netlink.Route) bool { return r.Protocol != RouteProtocol })
+}
+
+func (s *space) routes(which func(netlink.Route) bool) []string {
+	s.t.Helper()
+	names := map[int]string{}
+	links, err := s.nl.LinkList()
+	s.check(err)
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	rs, err := s.nl.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{}, netlink.RT_FILTER_TABLE) // of all tables
+	s.check(err)
+	var lines []string
+	for _, r := range rs {
+		if !which(r) || r.Dst != nil && r.Dst.IP.IsMulticast() {
+			continue
+		}
+		line := fmt.Sprintf("%v via %v dev %s table %d metric %d proto %d", r.Dst, r.Gw, names[r.LinkIndex], r.Table, r.Priority, r.Protocol)
+		if r.Flags&int(netlink.FLAG_ONLINK) != 0 {
+			line += " onlink"
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func same(t testing.TB, what string, got, want []string) {
+	t.Helper()
+	if d := cmp.Diff(got, want); d != "" {
+		t.Errorf("%s (-got +want):\n%s", what, d)
+	}
+}
+
+func TestRoutesBecomeWhatIsWanted(t *testing.T) {
+	s := overlay(t)
+	before := s.foreign()
+	r := NewRoutes(s.Host)
+	tap := s.index("uvtep.1")
+	for _, c := range []struct {
+		name string
+		want []Route
+		have []string
+	}{
+		{"two hosts, one of both families", []Route{to("10.5.10.0/24"), to("10.5.52.0/24"), to("fd00:10:5::/64")}, []string{
+			"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+			"10.5.52.0/24 via 10.5.52.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+			"fd00:10:5::/64 via fd00:10:5:: dev uvtep.1 table 254 metric 1024 proto 86 onlink",
+		}},
+		{"a nexthop changes, a host goes, one comes", []Route{
+			{Dst: netip.MustParsePrefix("10.5.10.0/24"), Via: netip.MustParseAddr("10.5.10.9")},
+			{Dst: netip.MustParsePrefix("fd00:10:5::/64"), Via: netip.MustParseAddr("fd00:10:5::9")},
+			to("10.6.0.0/17")}, []string{
+			"10.5.10.0/24 via 10.5.10.9 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+			"10.6.0.0/17 via 10.6.0.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+			"fd00:10:5::/64 via fd00:10:5::9 dev uvtep.1 table 254 metric 1024 proto 86 onlink",
+		}},
+		{"nobody is left", nil, nil},
+		{"and one comes again", []Route{to("10.5.10.0/24")}, []string{
+			"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		}},
+	} {
+		if err := r.Reconcile(tap, c.want); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		same(t, c.name, s.ours(), c.have)
+		if got, want := r.Len(), len(c.have); got != want {
+			t.Errorf("%s: Len %d, want %d", c.name, got, want)
+		}
+	}
+	same(t, "foreign routes", s.foreign(), before)
+}
+
+// What an agent that died left behind is ours; what looks alike but is not is
+// none of our business.
+func TestRoutesOfAnEarlierLifeArePurgedAndForeignOnesStay(t *testing.T) {
+	s := overlay(t)
+	s.tap("uvtep.2")
+	s.up("uvtep.2")
+	proto := func(n netlink.RouteProtocol) func(*netlink.Route) {
+		return func(r *netlink.Route) { r.Protocol = n }
+	}
+	odd := func(f func(*netlink.Route)) func(*netlink.Route) {
+		return func(r *netlink.Route) { r.Protocol = RouteProtocol; f(r) }
+	}
+	for _, stranger := range []struct {
+		dst, via string
+		more     func(*netlink.Route)
+	}{
+		{"10.5.1.0/24", "10.5.1.0", proto(RouteProtocol)},
+		{"10.5.2.0/24", "10.5.2.0", odd(func(r *netlink.Route) { r.Priority = 7 })},
+		{"10.5.10.0/24", "10.5.10.0", odd(func(r *netlink.Route) { r.Priority = 7 })}, // beside a wanted one
+		{"10.5.10.0/24", "10.5.10.99", proto(RouteProtocol)},                          // instead of a wanted one
+		{"10.5.11.0/24", "10.5.11.0", odd(func(r *netlink.Route) { r.MTU = 1300 })},   // wanted, but not so
+		{"10.5.12.0/24", "", proto(RouteProtocol)},
+		{"fd00:10:5::/64", "fd00:10:5::", proto(RouteProtocol)},
+		{"fd00:10:6::/64", "fd00:10:6::", odd(func(r *netlink.Route) { r.Priority = 9 })},
+	} {
+		s.route("uvtep.1", stranger.dst, stranger.via, stranger.more)
+	}
+	s.route("uvtep.1", "10.7.0.0/24", "10.7.0.1", proto(unix.RTPROT_STATIC))
+	s.route("uvtep.1", "fd00:7::/64", "fd00:7::1", proto(unix.RTPROT_BGP))
+	s.route("eth0", "172.16.0.0/12", "192.0.2.9", nil)
+	s.route("uvtep.2", "10.8.0.0/24", "10.8.0.0", proto(RouteProtocol)) // of another agent
+	s.route("uvtep.1", "10.9.0.0/24", "10.9.0.0", odd(func(r *netlink.Route) { r.Table = 100 }))
+	before := s.foreign()
+	err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("10.5.12.0/24"), to("fd00:10:6::/64")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "ours", s.ours(), []string{
+		"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		"10.5.11.0/24 via 10.5.11.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		"10.5.12.0/24 via 10.5.12.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		"10.8.0.0/24 via 10.8.0.0 dev uvtep.2 table 254 metric 0 proto 86 onlink",
+		"10.9.0.0/24 via 10.9.0.0 dev uvtep.1 table 100 metric 0 proto 86 onlink",
+		"fd00:10:6::/64 via fd00:10:6:: dev uvtep.1 table 254 metric 1024 proto 86 onlink",
+	})
+	same(t, "foreign routes", s.foreign(), before)
+}
+
+func TestAForeignRouteInOurPlaceIsReportedAndCostsNoOther(t *testing.T) {
+	s := overlay(t)
+	s.route("eth0", "10.5.10.0/24", "192.0.2.9", nil)
+	s.route("eth0", "fd00:10:5::/64", "fd00::9", func(r *netlink.Route) { r.Priority = ipv6Metric })
+	before := s.foreign()
+	r := NewRoutes(s.Host)
+	want := []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("fd00:10:5::/64"), to("fd00:10:6::/64")}
+	err := r.Reconcile(s.index("uvtep.1"), want)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, w := range []string{"10.5.10.0/24 via 10.5.10.0: a route that is not ours", "fd00:10:5::/64 via fd00:10:5::: a route that is not ours"} {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q lacks %q", err, w)
+		}
+	}
+	same(t, "foreign routes", s.foreign(), before)
+	rest := []string{
+		"10.5.11.0/24 via 10.5.11.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		"fd00:10:6::/64 via fd00:10:6:: dev uvtep.1 table 254 metric 1024 proto 86 onlink",
+	}
+	same(t, "ours", s.ours(), rest)
+
+	// The stranger leaves; the next call finds the place free.
+	p := netip.MustParsePrefix("10.5.10.0/24")
+	s.check(s.nl.RouteDel(&netlink.Route{Dst: ipNet(p)}))
+	if err := r.Reconcile(s.index("uvtep.1"), want[:2]); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "ours", s.ours(), []string{"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink", rest[0]})
+}
+
+func TestARouteOfOursIntoAnotherTAPIsTakenOverWhenWanted(t *testing.T) {
+	s := overlay(t)
+	s.tap("old")
+	s.up("old")
+	left := NewRoutes(s.Host)
+	s.check(left.Reconcile(s.index("old"), []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("fd00:10:5::/64")}))
+	if err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("fd00:10:5::/64")}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "ours", s.ours(), []string{
+		"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		"10.5.11.0/24 via 10.5.11.0 dev old table 254 metric 0 proto 86 onlink",
+		"fd00:10:5::/64 via fd00:10:5:: dev uvtep.1 table 254 metric 1024 proto 86 onlink",
+	})
+}
+
+func TestResyncPutsBackWhatOthersRemoved(t *testing.T) {
+	s := overlay(t)
+	r := NewRoutes(s.Host)
+	if err := r.Resync(); err != nil {
+		t.Fatalf("before the first Reconcile: %v", err)
+	}
+	s.check(r.Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("fd00:10:5::/64")}))
+	all := s.ours()
+	for _, c := range []struct {
+		name string
+		hurt func()
+	}{
+		{"one route", func() { s.check(s.nl.RouteDel(&netlink.Route{Dst: ipNet(netip.MustParsePrefix("10.5.10.0/24"))})) }},
+		{"all, with the interface", func() { s.down("uvtep.1"); s.up("uvtep.1") }},
+		{"none", func() {}},
+	} {
+		c.hurt()
+		if err := r.Resync(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		same(t, c.name, s.ours(), all)
+	}
+}
+
+func TestRoutesFollowTheTAPToItsNewIndex(t *testing.T) {
+	s := overlay(t)
+	r := NewRoutes(s.Host)
+	want := []Route{to("10.5.10.0/24"), to("10.5.11.0/24")}
+	s.check(r.Reconcile(s.index("uvtep.1"), want))
+	all := s.ours()
+	s.check(s.DeleteLink("uvtep.1"))
+	if err := r.Resync(); err == nil {
+		t.Error("no error though there is no TAP")
+	}
+	s.tap("uvtep.1")
+	l, err := s.EnsureLink("uvtep.1", LinkConfig{Up: true})
+	s.check(err)
+	if err := r.Reconcile(l.Index, want); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "ours", s.ours(), all)
+}
+
+func TestWhatIsNoRouteCostsThatOneAlone(t *testing.T) {
+	s := overlay(t)
+	err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{
+		{},
+		{Dst: netip.MustParsePrefix("10.5.10.7/24"), Via: netip.MustParseAddr("10.5.10.0")},   // bits beyond the length
+		{Dst: netip.MustParsePrefix("10.5.12.0/24"), Via: netip.MustParseAddr("fd00::1")},     // of two families
+		{Dst: netip.MustParsePrefix("10.5.13.0/24"), Via: netip.MustParseAddr("224.0.0.1")},   // the kernel says no
+		{Dst: netip.MustParsePrefix("10.5.14.0/24"), Via: netip.MustParseAddr("192.0.2.255")}, // and again
+		to("10.5.15.0/24"),
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"10.5.10.7/24", "10.5.12.0/24", "10.5.13.0/24", "10.5.14.0/24"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+	same(t, "ours", s.ours(), []string{"10.5.15.0/24 via 10.5.15.0 dev uvtep.1 table 254 metric 0 proto 86 onlink"})
+}
+
+// A walk of random wants, with random harm by others in between, always ends
+// at what was wanted last.
+func TestRoutesAgainstTheKernelAtRandom(t *testing.T) {
+	s := overlay(t)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	r := NewRoutes(s.Host)
+	tap := s.index("uvtep.1")
+	for range 60 {
+		var want []Route
+		var lines []string
+		for n := range 12 {
+			if rnd.IntN(2) == 0 {
+				continue
+			}
+			dst := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 5, byte(n), 0}), 24)
+			via := netip.AddrFrom4([4]byte{10, 5, byte(n), byte(rnd.IntN(2))})
+			want = append(want, Route{Dst: dst, Via: via})
+			lines = append(lines, fmt.Sprintf("%s via %s dev uvtep.1 table 254 metric 0 proto 86 onlink", dst, via))
+		}
+		slices.Sort(lines)
+		s.check(r.Reconcile(tap, want))
+		same(t, "after Reconcile", s.ours(), lines)
+		if len(want) > 0 {
+			victim := want[rnd.IntN(len(want))]
+			s.check(s.nl.RouteDel(&netlink.Route{Dst: ipNet(victim.Dst)}))
+			s.check(r.Resync())
+			same(t, "after Resync", s.ours(), lines)
+		}
+	}
+}
+
+// manyRoutes are the routes to n hosts.
+func manyRoutes(n int) []Route {
+	rs := make([]Route, n)
+	for i := range rs {
+		a := netip.AddrFrom4([4]byte{100, byte(i >> 8), byte(i), 0})
+		rs[i] = Route{Dst: netip.PrefixFrom(a, 24), Via: a}
+	}
+	return rs
+}
+
+func BenchmarkRoutes(b *testing.B) {
+	const hosts = 10_000
+	s := overlay(b)
+	r := NewRoutes(s.Host)
+	tap := s.index("uvtep.1")
+	all := manyRoutes(hosts)
+	b.Run("add and remove 10000", func(b *testing.B) {
+		for b.Loop() {
+			s.check(r.Reconcile(tap, all))
+			s.check(r.Reconcile(tap, nil))
+		}
+	})
+	s.check(r.Reconcile(tap, all))
+	b.Run("resync 10000", func(b *testing.B) {
+		for b.Loop() {
+			s.check(r.Resync())
+		}
+	})
+	b.Run("change 1 of 10000", func(b *testing.B) {
+		for n := 0; b.Loop(); n ^= 1 {
+			all[0].Via = netip.AddrFrom4([4]byte{100, 0, 0, byte(n)})
+			s.check(r.Reconcile(tap, all))
+		}
+	})
+}

@@ -1,0 +1,273 @@
+package hostnet
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// crossroads is a host with several ways out:
+//
+//	eth0 192.0.2.2, 192.0.2.3 (secondary), 2001:db8::2   mtu 1460, default route metric 10
+//	eth1 198.51.100.7                                    mtu 9000, default route metric 20 with mtu 1400
+//	ens5 203.0.113.9, down                               mtu 1500
+//	uvtep.1 10.10.238.0                                  ours
+//	bare                                                 no address
+func crossroads(t *testing.T) *space {
+	t.Helper()
+	s := newSpace(t)
+	s.cable("eth1", 9000, "198.51.100.7/24")
+	s.cable("eth0", 1460, "192.0.2.2/24", "192.0.2.3/24", "2001:db8::2/64")
+	s.cable("ens5", 1500, "203.0.113.9/24")
+	s.down("ens5")
+	s.cable("bare", 1500)
+	s.check(s.nl.LinkSetAlias(s.cable("uvtep.1", 1410, "10.10.238.0/32"), alias))
+	s.route("uvtep.1", "10.5.10.0/24", "10.5.10.0", nil)
+	s.route("eth1", "0.0.0.0/0", "198.51.100.1", func(r *netlink.Route) { r.Priority, r.MTU = 20, 1400 })
+	s.route("eth0", "0.0.0.0/0", "192.0.2.1", func(r *netlink.Route) { r.Priority = 10 })
+	s.route("eth1", "192.88.99.0/24", "198.51.100.1", func(r *netlink.Route) { r.MTU = 1300 })
+	return s
+}
+
+func TestUnderlayChoice(t *testing.T) {
+	s := crossroads(t)
+	eth0 := Underlay{Name: "eth0", MTU: 1460,
+		Addr: netip.MustParseAddr("192.0.2.2"), Addr6: netip.MustParseAddr("2001:db8::2"),
+		Public: netip.MustParseAddr("192.0.2.2"), Public6: netip.MustParseAddr("2001:db8::2")}
+	second := eth0
+	second.Addr, second.Public = netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("192.0.2.3")
+	public := eth0
+	public.Public, public.Public6 = netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("2001:4860::8")
+	eth1 := Underlay{Name: "eth1", MTU: 1400,
+		Addr: netip.MustParseAddr("198.51.100.7"), Public: netip.MustParseAddr("198.51.100.7")}
+	narrow := eth1
+	narrow.MTU = 1300
+	ens5 := Underlay{Name: "ens5", MTU: 1500,
+		Addr: netip.MustParseAddr("203.0.113.9"), Public: netip.MustParseAddr("203.0.113.9")}
+	for _, c := range []struct {
+		name string
+		o    UnderlayOptions
+		want Underlay
+	}{
+		{"nothing asked: the default route with the least metric", UnderlayOptions{}, eth0},
+		{"by name, with the MTU of its default route", UnderlayOptions{Iface: []string{"eth1"}}, eth1},
+		{"by name, though it is down", UnderlayOptions{Iface: []string{"ens5"}}, ens5},
+		{"the first name that is there", UnderlayOptions{Iface: []string{"eth7", "eth1", "eth0"}}, eth1},
+		{"by address", UnderlayOptions{Iface: []string{"198.51.100.7"}}, eth1},
+		{"by its second address, which is then the one to use", UnderlayOptions{Iface: []string{"192.0.2.3"}}, second},
+		{"by IPv6 address", UnderlayOptions{Iface: []string{"2001:db8::2"}}, eth0},
+		{"by an expression for the address", UnderlayOptions{IfaceRegex: []string{`^198\.51`}}, eth1},
+		{"by an expression for the second address", UnderlayOptions{IfaceRegex: []string{`\.3$`}}, second},
+		{"by an expression for the name", UnderlayOptions{IfaceRegex: []string{`^en`}}, ens5},
+		{"an expression for addresses never takes our own TAP", UnderlayOptions{IfaceRegex: []string{`^10\.`, `uvtep`, `^eth1$`}}, eth1},
+		{"a name goes before an expression", UnderlayOptions{Iface: []string{"ens5"}, IfaceRegex: []string{"eth1"}}, ens5},
+		{"by reachability on the link", UnderlayOptions{CanReach: netip.MustParseAddr("198.51.100.99")}, Underlay{Name: "eth1", MTU: 9000, Addr: eth1.Addr, Public: eth1.Addr}},
+		{"by reachability through a route with an MTU", UnderlayOptions{CanReach: netip.MustParseAddr("192.88.99.1")}, narrow},
+		{"by reachability over IPv6", UnderlayOptions{CanReach: netip.MustParseAddr("2001:db8::99")}, eth0},
+		{"a name that is not there leaves it to reachability", UnderlayOptions{Iface: []string{"eth7"}, CanReach: netip.MustParseAddr("192.88.99.1")}, narrow},
+		{"public addresses replace what others are told, not what sockets bind to",
+			UnderlayOptions{PublicIP: public.Public, PublicIPv6: public.Public6}, public},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := s.FindUnderlay(c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := s.link(c.want.Name).Attrs().Index; got.Index != want {
+				t.Errorf("index %d, want %d", got.Index, want)
+			}
+			got.Index = 0
+			if got != c.want {
+				t.Errorf("got  %+v\nwant %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestUnderlayThatCannotBeFoundIsExplained(t *testing.T) {
+	s := crossroads(t)
+	for _, c := range []struct {
+		name string
+		o    UnderlayOptions
+		is   error
+		want []string
+	}{
+		{"no such name: what there is", UnderlayOptions{Iface: []string{"eth7"}, IfaceRegex: []string{"^wlan"}}, ErrNoLink,
+			[]string{"eth7, ^wlan", "eth0 (192.0.2.2, 2001:db8::2, 192.0.2.3)", "ens5 (203.0.113.9)"}},
+		{"our own TAP is not offered", UnderlayOptions{Iface: []string{"uvtep.1"}}, ErrNoLink, nil},
+		{"an interface without an address", UnderlayOptions{Iface: []string{"bare"}}, nil, []string{"bare has no address"}},
+		{"the address of this host", UnderlayOptions{CanReach: netip.MustParseAddr("192.0.2.2")}, nil, []string{"192.0.2.2 is no other host's address"}},
+		{"an address inside the overlay", UnderlayOptions{CanReach: netip.MustParseAddr("10.5.10.7")}, nil, []string{"through the overlay"}},
+		{"a public address of a family the interface has not", UnderlayOptions{Iface: []string{"eth1"}, PublicIPv6: netip.MustParseAddr("2001:db8::9")}, nil,
+			[]string{"2001:db8::9", "eth1 has no IPv6 address"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := s.FindUnderlay(c.o)
+			if err == nil {
+				t.Fatalf("got %+v and no error", got)
+			}
+			if c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("error %q is not %q", err, c.is)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("error %q lacks %q", err, w)
+				}
+			}
+			if strings.Contains(err.Error(), "uvtep.1 (") {
+				t.Errorf("error %q offers our own TAP", err)
+			}
+		})
+	}
+}
+
+func TestUnderlayWithoutDefaultRouteNamesTheFlags(t *testing.T) {
+	s := newSpace(t)
+	s.cable("eth0", 1500, "192.0.2.2/24")
+	_, err := s.FindUnderlay(UnderlayOptions{})
+	if err == nil || !strings.Contains(err.Error(), "--iface") || !strings.Contains(err.Error(), "eth0 (192.0.2.2)") {
+		t.Errorf("got %v, want an error that names --iface and eth0", err)
+	}
+}
+
+func TestUnderlayByDefaultRoute(t *testing.T) {
+	via := func(s *space, names ...string) *netlink.Route {
+		r := &netlink.Route{Dst: ipNet(netip.MustParsePrefix("0.0.0.0/0"))}
+		for _, n := range names {
+			r.MultiPath = append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: s.link(n).Attrs().Index})
+		}
+		return r
+	}
+	for _, c := range []struct {
+		name string
+		set  func(*space)
+		want string
+	}{
+		{"of IPv6 where IPv4 has none", func(s *space) { s.route("eth1", "::/0", "2001:db8:1::1", nil) }, "2001:db8:1::2"},
+		{"of IPv4 where both have one", func(s *space) {
+			s.route("eth1", "::/0", "2001:db8:1::1", nil)
+			s.route("eth0", "0.0.0.0/0", "192.0.2.1", nil)
+		}, "192.0.2.2"},
+		{"with several nexthops: the first", func(s *space) { s.check(s.nl.RouteAdd(via(s, "eth1", "eth0"))) }, "198.51.100.2"},
+		{"with a preferred source, which is used", func(s *space) {
+			s.addr("eth0", "192.0.2.77/24")
+			s.route("eth0", "0.0.0.0/0", "192.0.2.1", func(r *netlink.Route) { r.Src = netip.MustParseAddr("192.0.2.77").AsSlice() })
+		}, "192.0.2.77"},
+		{"one that leads nowhere is none", func(s *space) {
+			s.route("lo", "0.0.0.0/0", "", func(r *netlink.Route) { r.Type, r.LinkIndex = unix.RTN_UNREACHABLE, 0 })
+			s.route("eth1", "0.0.0.0/0", "198.51.100.1", func(r *netlink.Route) { r.Priority = 50 })
+		}, "198.51.100.2"},
+		{"one into our own TAP is none", func(s *space) {
+			s.check(s.nl.LinkSetAlias(s.cable("uvtep.1", 1450, "10.10.1.0/32"), alias))
+			s.route("uvtep.1", "0.0.0.0/0", "10.10.2.0", nil)
+			s.route("eth1", "0.0.0.0/0", "198.51.100.1", func(r *netlink.Route) { r.Priority = 50 })
+		}, "198.51.100.2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSpace(t)
+			s.cable("eth0", 1500, "192.0.2.2/24")
+			s.cable("eth1", 1500, "198.51.100.2/24", "2001:db8:1::2/64")
+			if c.want == "2001:db8:1::2" {
+				s.removeAddr("eth1", "198.51.100.2/24")
+			}
+			c.set(s)
+			got, err := s.FindUnderlay(UnderlayOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Addr.String() != c.want && got.Addr6.String() != c.want {
+				t.Errorf("got %+v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestUnderlayLogsTheWordsThatUsersLookFor(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    UnderlayOptions
+		want []string
+	}{
+		{"by default", UnderlayOptions{}, []string{
+			"Determining IP address of default interface",
+			"Using interface with name eth0 and address 10.146.0.3",
+			"Defaulting external address to interface address (10.146.0.3)"}},
+		{"by name, with a public address", UnderlayOptions{Iface: []string{"eth0"}, PublicIP: netip.MustParseAddr("34.1.2.3")}, []string{
+			"Using interface with name eth0 and address 10.146.0.3",
+			"Using 34.1.2.3 as external address"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSpace(t)
+			s.cable("eth0", 1460, "10.146.0.3/32")
+			s.route("eth0", "0.0.0.0/0", "10.146.0.1", nil)
+			if _, err := s.FindUnderlay(c.o); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.messages(); !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+// messages are the lines logged so far.
+func (s *space) messages() []string {
+	var all []string
+	for line := range strings.Lines(s.log.String()) {
+		var l struct{ Message string }
+		s.check(json.Unmarshal([]byte(line), &l))
+		all = append(all, l.Message)
+	}
+	return all
+}
+
+func TestUnderlayOptionsTellAllFaultsAtOnce(t *testing.T) {
+	o := UnderlayOptions{
+		IfaceRegex: []string{"eth[", "ok", "("},
+		PublicIP:   netip.MustParseAddr("2001:db8::1"),
+		PublicIPv6: netip.MustParseAddr("fe80::1%eth0"),
+	}
+	err := o.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{`"eth["`, `"("`, "2001:db8::1", "fe80::1%eth0"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+	if err := (UnderlayOptions{}).Validate(); err != nil {
+		t.Errorf("the zero options: %v", err)
+	}
+}
+
+func TestAddressesAreTriedBestFirst(t *testing.T) {
+	best := []addr{ // in the order wanted
+		{prefix: netip.MustParsePrefix("192.0.2.1/24")},
+		{prefix: netip.MustParsePrefix("192.0.2.2/24"), flags: unix.IFA_F_SECONDARY},
+		{prefix: netip.MustParsePrefix("169.254.0.1/16")},
+		{prefix: netip.MustParsePrefix("192.0.2.3/24"), flags: unix.IFA_F_DEPRECATED},
+		{prefix: netip.MustParsePrefix("192.0.2.4/24"), flags: unix.IFA_F_TENTATIVE},
+		{prefix: netip.MustParsePrefix("192.0.2.5/24"), flags: unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED},
+	}
+	for i := range best[1:] {
+		if a, b := best[i], best[i+1]; a.demerits() >= b.demerits() {
+			t.Errorf("%v has %d demerits, %v has %d: want fewer", a, a.demerits(), b, b.demerits())
+		}
+	}
+	for _, useless := range []addr{
+		{prefix: netip.MustParsePrefix("127.0.0.1/8")},
+		{prefix: netip.MustParsePrefix("fe80::1/64")},
+		{prefix: netip.MustParsePrefix("2001:db8::1/64"), flags: unix.IFA_F_DADFAILED},
+	} {
+		if useless.usable() {
+			t.Errorf("%v is usable", useless)
+		}
+	}
+}
