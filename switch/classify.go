@@ -30,7 +30,7 @@ func Classify(f ether.Frame, s *Self, t *Tables) Decision {
 	case dst.IsLinkControl():
 		return Decision{Verdict: DropLinkControl}
 	}
-	action, b := arpproxy.Decide(f, s.VNI, t.ARP, arpproxy.Own{IPs: s.IPs})
+	action, b := arpproxy.Decide(f, s.VNI, t.ARP, arpproxy.Own{IPs: t.Own})
 	switch action {
 	case arpproxy.Answer:
 		return Decision{Verdict: Answer, Binding: b}

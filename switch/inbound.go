@@ -15,7 +15,6 @@ const (
 
 // inbound moves datagrams from one socket to the TAPs.
 type inbound struct {
-	sw    *Switch
 	recv  Receiver
 	ms    []encap.Message
 	ports []inPort
@@ -25,7 +24,8 @@ type inbound struct {
 
 // inPort is one network as the socket of a lane sees it.
 type inPort struct {
-	self    *Self
+	net     *network
+	tables  *Tables // of the batch under way
 	write   Writer
 	records [][][]byte
 	data    [][]byte // backs records
@@ -35,14 +35,13 @@ type inPort struct {
 var noVnet = make([]byte, VnetLen)
 
 func (s *Switch) newInbound(r Receiver, lane int) *inbound {
-	in := &inbound{sw: s, recv: r, ms: make([]encap.Message, inMessages), count: s.count.counters()}
+	in := &inbound{recv: r, ms: make([]encap.Message, inMessages), count: s.count.counters()}
 	for i := range in.ms {
 		in.ms[i].Data = make([]byte, messageSize)
 	}
-	for i := range s.conf.Networks {
-		n := &s.conf.Networks[i]
+	for _, n := range s.networks {
 		in.ports = append(in.ports, inPort{
-			self: &n.Self, write: n.Ports[lane].Writer(),
+			net: n, write: n.Ports[lane].Writer(),
 			records: make([][][]byte, 0, inRecords), data: make([][]byte, 0, 2*inRecords),
 		})
 	}
@@ -63,10 +62,12 @@ func (in *inbound) run() error {
 
 // batch does away with the n messages received.
 func (in *inbound) batch(n int) error {
-	t := in.sw.tables.Load()
+	for i := range in.ports {
+		in.ports[i].tables = in.ports[i].net.tables.Load()
+	}
 	var err error
 	for i := range in.ms[:n] {
-		if e := in.message(&in.ms[i], t); e != nil {
+		if e := in.message(&in.ms[i]); e != nil {
 			err = e
 		}
 	}
@@ -80,7 +81,7 @@ func (in *inbound) batch(n int) error {
 }
 
 // message takes a message apart into the datagrams that the kernel joined.
-func (in *inbound) message(m *encap.Message, t *Tables) error {
+func (in *inbound) message(m *encap.Message) error {
 	b := m.Data[:m.N]
 	size := m.Segment
 	if size <= 0 {
@@ -90,16 +91,16 @@ func (in *inbound) message(m *encap.Message, t *Tables) error {
 	for ok := true; ok; ok = len(b) > 0 { // a datagram of no bytes is one too
 		d := b[:min(size, len(b))]
 		b = b[len(d):]
-		if e := in.datagram(d, m, t); e != nil {
+		if e := in.datagram(d, m); e != nil {
 			err = e
 		}
 	}
 	return err
 }
 
-func (in *inbound) datagram(d []byte, m *encap.Message, t *Tables) error {
+func (in *inbound) datagram(d []byte, m *encap.Message) error {
 	p := in.port(d)
-	v := Accept(d, m.Peer.Addr(), m.TOS, p.self, t)
+	v := Accept(d, m.Peer.Addr(), m.TOS, &p.net.Self, p.tables)
 	in.tally.count(v, max(len(d)-encap.HeaderLen, 0))
 	if v != Deliver {
 		return nil
@@ -122,7 +123,7 @@ func (in *inbound) datagram(d []byte, m *encap.Message, t *Tables) error {
 func (in *inbound) port(d []byte) *inPort {
 	if h := encap.Header(d); len(in.ports) > 1 && h.Valid() {
 		for i := range in.ports {
-			if in.ports[i].self.VNI == h.VNI() {
+			if in.ports[i].net.VNI == h.VNI() {
 				return &in.ports[i]
 			}
 		}

@@ -17,8 +17,7 @@ const (
 
 // outbound moves frames from one TAP queue to the underlay.
 type outbound struct {
-	sw   *Switch
-	net  *Network
+	net  *network
 	port Port
 	back Writer // for answers
 	send Sender
@@ -33,9 +32,9 @@ type outbound struct {
 	count  *Counters
 }
 
-func (s *Switch) newOutbound(n *Network, lane int) *outbound {
+func (s *Switch) newOutbound(n *network, lane int) *outbound {
 	o := &outbound{
-		sw: s, net: n, port: n.Ports[lane], back: n.Ports[lane].Writer(), send: s.conf.NewSender(),
+		net: n, port: n.Ports[lane], back: n.Ports[lane].Writer(), send: s.conf.NewSender(),
 		buf:    make([]byte, readBudget),
 		frames: make([][]byte, outFrames),
 		ds:     make([]encap.Datagram, 0, outDatagrams),
@@ -67,7 +66,7 @@ func (o *outbound) run() error {
 
 // batch does away with the n frames read.
 func (o *outbound) batch(n int) error {
-	t := o.sw.tables.Load()
+	t := o.net.tables.Load()
 	for _, rec := range o.frames[:n] {
 		o.frame(rec, t)
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 
+	"github.com/uvtep/uvtep/arpproxy"
 	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
 )
 
 // Port is one queue of a TAP. A record is a virtio_net_hdr of VnetLen bytes
@@ -61,9 +64,18 @@ type Config struct {
 
 // Switch moves frames between TAPs and the underlay.
 type Switch struct {
-	conf   Config
+	conf     Config
+	networks []*network
+	count    *Totals
+}
+
+// network is a Network at work.
+type network struct {
+	Network
 	tables atomic.Pointer[Tables]
-	count  *Totals
+
+	mu    sync.Mutex
+	front Writer // guarded by mu: for frames that are not from the underlay
 }
 
 // Totals are the counters of all goroutines that ever worked for a switch. It
@@ -92,24 +104,50 @@ func (t *Totals) Stats() (s Stats) {
 	return s
 }
 
-// New makes a switch that counts in count. Until SetTables is called its tables
-// are empty, and it forwards nothing.
+// New makes a switch that counts in count. A network's tables are empty, and
+// nothing of it is forwarded, until SetTables is called.
 func New(c Config, count *Totals) (*Switch, error) {
+	s := &Switch{conf: c, count: count}
 	for _, n := range c.Networks {
-		if len(n.Ports) != len(c.Receivers) {
+		if len(n.Ports) == 0 || len(n.Ports) != len(c.Receivers) {
 			return nil, fmt.Errorf("VNI %s: %d TAP queues for %d lanes", n.VNI, len(n.Ports), len(c.Receivers))
 		}
+		w := &network{Network: n, front: n.Ports[0].Writer()}
+		w.tables.Store(&Tables{})
+		s.networks = append(s.networks, w)
 	}
-	s := &Switch{conf: c, count: count}
-	s.tables.Store(&Tables{})
 	return s, nil
 }
 
-// SetTables puts the tables in force from the next batch on.
-func (s *Switch) SetTables(t *Tables) { s.tables.Store(t) }
+// SetTables puts the tables of a network in force from the next batch on.
+func (s *Switch) SetTables(v encap.VNI, t *Tables) {
+	if n := s.network(v); n != nil {
+		n.tables.Store(t)
+	}
+}
 
-// Tables returns the tables in force.
-func (s *Switch) Tables() *Tables { return s.tables.Load() }
+// Announce tells the stations behind the TAP of a network, by a gratuitous ARP
+// (RFC 5227 §2.3), that ip has the address mac now.
+func (s *Switch) Announce(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
+	n := s.network(v)
+	if n == nil || !ip.Is4() {
+		return nil
+	}
+	f := arpproxy.Announce(make([]byte, arpproxy.MaxLen), ip, mac)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, err := n.front.Write([][][]byte{{noVnet, f}})
+	return err
+}
+
+func (s *Switch) network(v encap.VNI) *network {
+	for _, n := range s.networks {
+		if n.VNI == v {
+			return n
+		}
+	}
+	return nil
+}
 
 // Run switches until ctx ends, which is no error, or a port or receiver fails.
 // When it returns, none of its goroutines is left.
@@ -118,8 +156,8 @@ func (s *Switch) Run(ctx context.Context) error {
 	defer fail(nil)
 	var wg sync.WaitGroup
 	for lane, receivers := range s.conf.Receivers {
-		for i := range s.conf.Networks {
-			o := s.newOutbound(&s.conf.Networks[i], lane)
+		for _, n := range s.networks {
+			o := s.newOutbound(n, lane)
 			wg.Go(func() { fail(o.run()) })
 		}
 		for _, r := range receivers {

@@ -9,13 +9,16 @@ import (
 	"github.com/uvtep/uvtep/fdb"
 )
 
-// Tables is one immutable snapshot of what decides about frames, at one etcd
-// revision. It must not be changed once it is given to a switch.
+// Tables is one immutable snapshot of what decides about the frames of one
+// network, at one etcd revision. It must not be changed once it is given to a
+// switch.
 type Tables struct {
 	Rev    int64
 	FDB    *fdb.Table
 	ARP    *arpproxy.Table
 	Policy Policy
+	// Own are the addresses on the TAP.
+	Own []netip.Addr
 }
 
 // Policy is what the network's configuration leaves to choose. The zero value
@@ -32,9 +35,8 @@ type Policy struct {
 	AcceptUnknownVTEP bool
 }
 
-// Self is what a switch must know of its own host in one network.
+// Self is who a switch is in one network.
 type Self struct {
 	VNI encap.VNI
-	MAC ether.Addr   // of the TAP and the VTEP
-	IPs []netip.Addr // on the TAP
+	MAC ether.Addr // of the TAP and the VTEP
 }

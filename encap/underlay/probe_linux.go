@@ -73,3 +73,16 @@ func (u *Underlay) buffer(fd int, name string, want, force, plain int) int {
 	}
 	return got
 }
+
+// Probe asks the kernel what its UDP sockets can do, on a socket that is bound
+// to nothing.
+func Probe() (Capabilities, error) {
+	u := &Underlay{caps: Capabilities{Mmsg: true, Reason: map[string]string{}}}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return Capabilities{}, fmt.Errorf("open a UDP socket: %w", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	u.probeSource(fd)
+	return u.caps, u.probeReceiver(fd)
+}

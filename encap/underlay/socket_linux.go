@@ -327,6 +327,15 @@ func (u *Underlay) Wake() {
 	}
 }
 
+// Rearm undoes Wake, for goroutines that start anew.
+func (u *Underlay) Rearm() {
+	for _, lane := range u.receivers {
+		for _, r := range lane {
+			_ = r.file.SetReadDeadline(time.Time{})
+		}
+	}
+}
+
 // Close closes the sockets. No Send or Recv may be under way.
 func (u *Underlay) Close() error {
 	var errs []error

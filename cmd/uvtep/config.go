@@ -1,0 +1,266 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/etcdsync"
+	"github.com/uvtep/uvtep/internal/hostnet"
+)
+
+// etcdFlags are the flags of every command that talks to etcd.
+type etcdFlags struct{ o etcdsync.Options }
+
+func (e *etcdFlags) register(f *pflag.FlagSet) {
+	f.StringSliceVar(&e.o.Endpoints, "etcd-endpoints", []string{"http://127.0.0.1:2379"}, "etcd's client URLs, comma separated")
+	f.StringVar(&e.o.Prefix, "etcd-prefix", etcdsync.DefaultPrefix, "what the keys of the network begin with; flannel's by default")
+	f.StringVar(&e.o.CAFile, "etcd-cafile", "", "certificate authority of etcd's servers, PEM; works alone")
+	f.StringVar(&e.o.CertFile, "etcd-certfile", "", "client certificate for etcd, PEM")
+	f.StringVar(&e.o.KeyFile, "etcd-keyfile", "", "key of the client certificate, PEM")
+	f.StringVar(&e.o.Username, "etcd-username", "", "user to log in to etcd as")
+	f.StringVar(&e.o.PasswordFile, "etcd-password-file", "", "file whose first line is that user's password")
+}
+
+// networkFlags describe a network that is to be written.
+type networkFlags struct {
+	cidr, cidr6           string
+	vni, port             uint32
+	subnetLen, subnetLen6 int
+	subnetMin, subnetMax  string
+	flood                 bool
+	backendMTU            int
+	network               *etcdsync.Network // parsed by validate; nil: not asked for
+}
+
+func (n *networkFlags) register(f *pflag.FlagSet) {
+	f.Uint32Var(&n.vni, "vni", 1, "VXLAN network identifier of a network that is written")
+	f.Uint32Var(&n.port, "port", encap.Port, "UDP port of a network that is written")
+	f.IntVar(&n.subnetLen, "subnet-len", 0, "prefix length of a host's subnet in a network that is written (default 24)")
+	f.BoolVar(&n.flood, "flood", false, "a network that is written replicates broadcast and multicast to every host")
+}
+
+// validate parses the flags into n.network.
+func (n *networkFlags) validate() error {
+	if n.cidr == "" && n.cidr6 == "" {
+		return nil
+	}
+	var errs []error
+	prefix := func(flag, s string) netip.Prefix {
+		if s == "" {
+			return netip.Prefix{}
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--%s %q: want a CIDR such as 10.10.0.0/16", flag, s))
+		}
+		return p.Masked()
+	}
+	addr := func(flag, s string) netip.Addr {
+		if s == "" {
+			return netip.Addr{}
+		}
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--%s %q: want an address", flag, s))
+		}
+		return a
+	}
+	net := etcdsync.NewNetwork(prefix("network", n.cidr), prefix("network6", n.cidr6))
+	net.SubnetMin, net.SubnetMax = addr("subnet-min", n.subnetMin), addr("subnet-max", n.subnetMax)
+	if n.vni > math.MaxUint32 || !encap.VNI(n.vni).Valid() {
+		errs = append(errs, fmt.Errorf("--vni %d: want 0 to 16777215", n.vni))
+	}
+	if n.port == 0 || n.port > math.MaxUint16 {
+		errs = append(errs, fmt.Errorf("--port %d: want 1 to 65535", n.port))
+	}
+	net.VNI, net.Port, net.Flood, net.MTU = encap.VNI(n.vni), uint16(n.port), n.flood, n.backendMTU
+	if n.subnetLen != 0 {
+		net.SubnetLen = n.subnetLen
+	}
+	if n.subnetLen6 != 0 {
+		net.IPv6SubnetLen = n.subnetLen6
+	}
+	if len(errs) == 0 {
+		var err error
+		if net, err = net.Complete(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	n.network = &net
+	return errors.Join(errs...)
+}
+
+// runFlags is the configuration of `uvtep run` as it was given.
+type runFlags struct {
+	etcd           etcdFlags
+	network        networkFlags
+	embedded       bool
+	embeddedListen string
+	embeddedDir    string
+	subnet         string
+	noSubnet       bool
+	leaseTTL       time.Duration
+	livenessTTL    time.Duration
+	massDeleteHold time.Duration
+	iface          []string
+	ifaceRegex     []string
+	ifaceCanReach  string
+	publicIP       string
+	publicIPv6     string
+	tap            string
+	mac            string
+	bridge         string
+	queues         int
+	sourcePorts    int
+	sourceRange    string
+	offload        string
+	mtu            int
+	udpCsum        string
+	ttl            int
+	subnetFile     string
+	ipMasq         bool
+	stateDir       string
+	logLevel       string
+	logFormat      string
+
+	// What validate makes of the above.
+	want                 netip.Prefix
+	hwaddr               ether.Addr
+	underlay             hostnet.UnderlayOptions
+	sourceMin, sourceMax uint16
+	log                  zerolog.Logger
+}
+
+func (r *runFlags) register(f *pflag.FlagSet) {
+	r.etcd.register(f)
+	f.BoolVar(&r.embedded, "embedded-etcd", false, "run a single-member etcd in this process, for the first host")
+	f.StringVar(&r.embeddedListen, "embedded-etcd-listen", "http://127.0.0.1:2379", "URL that the embedded etcd serves")
+	f.StringVar(&r.embeddedDir, "embedded-etcd-dir", "", "data of the embedded etcd (default <state-dir>/etcd)")
+	f.StringVar(&r.network.cidr, "network", "", "CIDR of the overlay: write the network configuration if there is none yet")
+	r.network.register(f)
+	f.StringVar(&r.subnet, "subnet", "", "ask for exactly this subnet instead of any free one")
+	f.BoolVar(&r.noSubnet, "no-subnet", false, "join without a subnet: no address, no route, no subnet file")
+	f.DurationVar(&r.leaseTTL, "lease-ttl", 24*time.Hour, "how long the subnet outlives its host in etcd")
+	f.DurationVar(&r.livenessTTL, "liveness-ttl", 30*time.Second, "how long the host record and its endpoints outlive the host")
+	f.DurationVar(&r.massDeleteHold, "mass-delete-hold", 60*time.Second, "how long a list that lacks more than half of the rows is doubted; 0 not at all")
+	f.StringArrayVar(&r.iface, "iface", nil, "underlay interface by name or address; may be repeated")
+	f.StringArrayVar(&r.ifaceRegex, "iface-regex", nil, "underlay interface by regular expression; may be repeated")
+	f.StringVar(&r.ifaceCanReach, "iface-can-reach", "", "the interface that leads to this address")
+	f.StringVar(&r.publicIP, "public-ip", "", "IPv4 address that other hosts send to (default the interface's)")
+	f.StringVar(&r.publicIPv6, "public-ipv6", "", "IPv6 address that other hosts send to (default the interface's)")
+	f.StringVar(&r.tap, "tap", "", "name of the TAP (default uvtep.<VNI>)")
+	f.StringVar(&r.mac, "mac", "", "MAC of the TAP and the VTEP (default one derived from the node id and the VNI)")
+	f.StringVar(&r.bridge, "bridge", "", "enslave the TAP to this bridge, created if absent")
+	f.IntVar(&r.queues, "queues", min(runtime.NumCPU(), 4), "TAP and socket queue pairs")
+	f.IntVar(&r.sourcePorts, "source-ports", 8, "outer UDP source ports in use")
+	f.StringVar(&r.sourceRange, "source-port-range", "49152-65535", "range of the outer UDP source ports")
+	f.StringVar(&r.offload, "offload", "auto", "auto: segmentation offloads where the kernel has them; off: a plain TAP")
+	f.IntVar(&r.mtu, "mtu", 0, "MTU of the TAP in bytes (default from the underlay)")
+	f.StringVar(&r.udpCsum, "udp-csum", "on", "outer UDP checksum over IPv4: on or off (zero)")
+	f.IntVar(&r.ttl, "ttl", 64, "TTL of the outer header")
+	f.StringVar(&r.subnetFile, "subnet-file", "/run/flannel/subnet.env", "what docker and CNI read; flannel's format")
+	f.BoolVar(&r.ipMasq, "ip-masq", false, "masquerade what leaves the overlay (nftables)")
+	f.StringVar(&r.stateDir, "state-dir", "/var/lib/uvtep", "node id, MAC and subnet, kept between runs")
+	f.StringVar(&r.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	f.StringVar(&r.logFormat, "log-format", "auto", "console, json, or auto: console on a terminal")
+}
+
+// validate parses what the flags say and reports all faults at once. It opens
+// nothing.
+func (r *runFlags) validate() error {
+	var errs []error
+	fault := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	check := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	check(r.etcd.o.Validate())
+	check(r.network.validate())
+	var err error
+	if r.subnet != "" {
+		if r.want, err = netip.ParsePrefix(r.subnet); err != nil || r.want != r.want.Masked() {
+			fault("--subnet %q: want a subnet such as 10.10.3.0/24", r.subnet)
+		}
+		if r.noSubnet {
+			fault("--subnet and --no-subnet exclude each other")
+		}
+	}
+	if r.mac != "" {
+		if r.hwaddr, err = ether.ParseAddr(r.mac); err != nil || r.hwaddr.IsMulticast() || r.hwaddr.IsZero() {
+			fault("--mac %q: want a unicast MAC such as 02:00:5e:10:00:01", r.mac)
+		}
+	}
+	address := func(flag, s string, four bool) (a netip.Addr) {
+		if s == "" {
+			return a
+		}
+		if a, err = netip.ParseAddr(s); err != nil || four && !a.Is4() || !four && !a.Is6() {
+			fault("--%s %q: not such an address", flag, s)
+		}
+		return a
+	}
+	r.underlay = hostnet.UnderlayOptions{
+		Iface: r.iface, IfaceRegex: r.ifaceRegex,
+		PublicIP: address("public-ip", r.publicIP, true), PublicIPv6: address("public-ipv6", r.publicIPv6, false),
+	}
+	if r.ifaceCanReach != "" {
+		if r.underlay.CanReach, err = netip.ParseAddr(r.ifaceCanReach); err != nil {
+			fault("--iface-can-reach %q: not an address", r.ifaceCanReach)
+		}
+	}
+	check(r.underlay.Validate())
+	if len(r.tap) > 15 || strings.ContainsAny(r.tap, "/ \t%") {
+		fault("--tap %q: want an interface name of at most 15 bytes", r.tap)
+	}
+	if len(r.bridge) > 15 || strings.ContainsAny(r.bridge, "/ \t%") {
+		fault("--bridge %q: want an interface name of at most 15 bytes", r.bridge)
+	}
+	if r.queues < 1 || r.queues > 64 {
+		fault("--queues %d: want 1 to 64", r.queues)
+	}
+	if r.sourcePorts < 1 || r.sourcePorts > 256 {
+		fault("--source-ports %d: want 1 to 256", r.sourcePorts)
+	}
+	check(r.parseRange())
+	if r.offload != "auto" && r.offload != "off" {
+		fault("--offload %q: say auto or off", r.offload)
+	}
+	if r.udpCsum != "on" && r.udpCsum != "off" {
+		fault("--udp-csum %q: say on or off", r.udpCsum)
+	}
+	if r.mtu != 0 && (r.mtu < 68 || r.mtu > 65535) {
+		fault("--mtu %d: want 68 to 65535 bytes", r.mtu)
+	}
+	if r.ttl < 1 || r.ttl > 255 {
+		fault("--ttl %d: want 1 to 255", r.ttl)
+	}
+	if r.leaseTTL < time.Second || r.livenessTTL < time.Second {
+		fault("--lease-ttl and --liveness-ttl must be a second at least")
+	}
+	r.log, err = newLog(logOutput, r.logLevel, r.logFormat)
+	check(err)
+	return errors.Join(errs...)
+}
+
+func (r *runFlags) parseRange() error {
+	lo, hi, ok := strings.Cut(r.sourceRange, "-")
+	a, err1 := strconv.ParseUint(lo, 10, 16)
+	b, err2 := strconv.ParseUint(hi, 10, 16)
+	if !ok || err1 != nil || err2 != nil || a == 0 || b < a || int(b-a)+1 < r.sourcePorts {
+		return fmt.Errorf("--source-port-range %q: want MIN-MAX with room for %d ports", r.sourceRange, r.sourcePorts)
+	}
+	r.sourceMin, r.sourceMax = uint16(a), uint16(b)
+	return nil
+}

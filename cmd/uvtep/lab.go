@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/uvtep/uvtep/bench/lab"
+)
+
+func newLab() *cobra.Command {
+	cfg, logLevel, blocks := lab.RunConfig{}, "", []string(nil)
+	c := &cobra.Command{
+		Use:   "lab",
+		Short: "The main job on one machine: hosts as network namespaces, every pair tried",
+		Long: "Builds hosts as network namespaces with an embedded etcd, one real `uvtep run` process\n" +
+			"a host and containers behind each, tries every pair of containers with ping and TCP,\n" +
+			"prints the results and takes everything down. Exit status 0: every pair got through.",
+		Example: "  uvtep lab --hosts 5\n  uvtep lab --keep",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if cfg.Hosts < 2 || cfg.Hosts > 200 {
+				return usageError{fmt.Errorf("--hosts %d: want 2 to 200", cfg.Hosts)}
+			}
+			if cfg.Block, err = parseBlocks(blocks, cfg.Hosts); err != nil {
+				return usageError{err}
+			}
+			if cfg.Log, err = newLog(os.Stderr, logLevel, "auto"); err != nil {
+				return usageError{err}
+			}
+			if os.Geteuid() != 0 {
+				return errors.New("the lab makes network namespaces: run it as root")
+			}
+			if cfg.Bin, err = os.Executable(); err != nil {
+				return err
+			}
+			cfg.Out = cmd.OutOrStdout()
+			return lab.Run(cmd.Context(), cfg)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&cfg.Hosts, "hosts", 3, "hosts in the lab")
+	f.IntVar(&cfg.Containers, "containers", 2, "containers behind each host")
+	f.Int64Var(&cfg.Bytes, "bytes", 4<<20, "bytes of each TCP transfer")
+	f.IntVar(&cfg.UnderlayMTU, "underlay-mtu", 1500, "MTU between the hosts, in bytes")
+	f.BoolVar(&cfg.Keep, "keep", false, "leave the lab up until Ctrl-C and say how to look around")
+	f.StringArrayVar(&blocks, "block", nil, "drop UDP 4789 between two hosts, as in 1-2, or all: shows what a failure looks like")
+	f.StringVar(&logLevel, "log-level", zerolog.WarnLevel.String(), "what the lab itself logs: debug, info, warn or error")
+	return c
+}
+
+// parseBlocks reads pairs of host numbers such as 1-2; "all" is every pair.
+func parseBlocks(pairs []string, hosts int) ([][2]int, error) {
+	var out [][2]int
+	for _, p := range pairs {
+		if p == "all" {
+			out = append(out, [2]int{0, 0})
+			continue
+		}
+		a, b, _ := strings.Cut(p, "-")
+		i, err1 := strconv.Atoi(a)
+		j, err2 := strconv.Atoi(b)
+		if errors.Join(err1, err2) != nil || min(i, j) < 1 || max(i, j) > hosts || i == j {
+			return nil, fmt.Errorf("--block %q: want two of the %d hosts, as in 1-2, or all", p, hosts)
+		}
+		out = append(out, [2]int{i, j})
+	}
+	return out, nil
+}

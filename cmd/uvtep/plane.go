@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/uvtep/uvtep/etcdsync"
+	"github.com/uvtep/uvtep/internal/hostnet"
+	vswitch "github.com/uvtep/uvtep/switch"
+	"github.com/uvtep/uvtep/switch/tap"
+)
+
+// plane is the data path of an agent and what it stands on: the TAP, the
+// switch, the kernel routes. It puts right what others change behind its back.
+type plane struct {
+	*agent
+	mtu    int
+	name   string
+	routes *hostnet.Routes
+	totals vswitch.Totals
+	kick   chan hostnet.Event // something may have to be put right
+
+	mu      sync.Mutex
+	dev     *tap.Device      // guarded by mu, as all below
+	sw      *vswitch.Switch  // of dev
+	link    hostnet.Link     // the TAP as it was dressed last
+	addrs   []netip.Prefix   // that it carries
+	tables  *etcdsync.Tables // published last
+	callers *announcer
+}
+
+func newPlane(a *agent, mtu int) *plane {
+	return &plane{
+		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
+		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(),
+	}
+}
+
+// open opens the TAP and builds the switch on it.
+func (p *plane) open() error {
+	if _, err := p.host.FindLink(p.name); err == nil {
+		p.log.Info().Str("tap", p.name).Msg("TAP device already exists")
+	}
+	dev, err := tap.Open(tap.Config{Name: p.name, Queues: p.queues})
+	if err != nil {
+		return err
+	}
+	message := "Returning existing device"
+	if dev.Created {
+		message = "TAP device created"
+	}
+	p.log.Info().Str("tap", dev.Name).Int("queues", len(dev.Queues)).Bool("vnet_hdr", dev.Capabilities.VnetHdr).
+		Interface("why_not", dev.Capabilities.Reason).Msg(message)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dev = dev
+	p.sw, err = p.newSwitch(dev)
+	return err
+}
+
+// newSwitch builds a switch on dev with the tables in force. mu is held.
+func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
+	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}}
+	for lane := range p.sockets.Lanes() {
+		// A kernel without multi-queue gives one queue, which all lanes share.
+		n.Ports = append(n.Ports, port{dev.Queues[lane%len(dev.Queues)]})
+	}
+	c := vswitch.Config{
+		Networks:  []vswitch.Network{n},
+		NewSender: func() vswitch.Sender { return p.sockets.NewSender() },
+		Wake:      func() { p.sockets.Wake(); dev.Wake() },
+	}
+	for lane := range p.sockets.Lanes() {
+		var rs []vswitch.Receiver
+		for _, r := range p.sockets.Receivers(lane) {
+			rs = append(rs, r)
+		}
+		c.Receivers = append(c.Receivers, rs)
+	}
+	sw, err := vswitch.New(c, &p.totals)
+	if err == nil && p.tables != nil {
+		sw.SetTables(p.network.VNI, p.switchTables())
+	}
+	return sw, err
+}
+
+// switchTables is the tables in force as the switch wants them. mu is held.
+func (p *plane) switchTables() *vswitch.Tables {
+	t := &vswitch.Tables{Rev: p.tables.Rev, FDB: p.tables.FDB, ARP: p.tables.ARP, Policy: policy(p.tables.Network)}
+	for _, a := range p.addrs {
+		t.Own = append(t.Own, a.Addr())
+	}
+	return t
+}
+
+// port is a TAP queue as the switch wants it.
+type port struct{ *tap.Queue }
+
+func (p port) Writer() vswitch.Writer { return p.Queue.Writer() }
+
+// dress gives the TAP its addresses and brings it up.
+func (p *plane) dress(addrs []netip.Prefix) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addrs = addrs
+	if err := p.ensure(p.mtu); err != nil {
+		return err
+	}
+	if p.tables != nil {
+		p.sw.SetTables(p.network.VNI, p.switchTables())
+	}
+	return nil
+}
+
+// ensure makes the TAP what it should be; an MTU of 0 leaves that alone. mu is
+// held.
+func (p *plane) ensure(mtu int) (err error) {
+	p.link, err = p.host.EnsureLink(p.name, hostnet.LinkConfig{MAC: p.mac, MTU: mtu, Addrs: p.addrs, Up: true, Bridge: p.bridge})
+	return err
+}
+
+// publish puts new tables in force: in the switch first, which costs nothing,
+// then in the kernel.
+func (p *plane) publish(t *etcdsync.Tables) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tables = t
+	p.sw.SetTables(p.network.VNI, p.switchTables())
+	p.applyRoutes()
+	p.callers.add(t.Changed)
+}
+
+// applyRoutes brings the kernel's routes in line. mu is held.
+func (p *plane) applyRoutes() {
+	if p.noSubnet || p.tables == nil {
+		return
+	}
+	want := make([]hostnet.Route, len(p.tables.Routes))
+	for i, r := range p.tables.Routes {
+		want[i] = hostnet.Route(r)
+	}
+	if err := p.routes.Reconcile(p.link.Index, want); err != nil {
+		p.log.Error().Err(err).Msg("routes could not all be set")
+	}
+}
+
+// run switches until ctx ends. A TAP that is removed is made anew.
+func (p *plane) run(ctx context.Context) error {
+	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce)
+}
+
+func (p *plane) switchFrames(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		sw := p.sw
+		p.mu.Unlock()
+		err := sw.Run(ctx)
+		if !errors.Is(err, tap.ErrGone) || ctx.Err() != nil {
+			return err
+		}
+		p.log.Warn().Str("tap", p.name).Msg("TAP device is gone; making it anew")
+		if err := p.reopen(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// reopen makes the TAP anew with all that hung on it. It keeps trying: what
+// removed the device may be at it still.
+func (p *plane) reopen(ctx context.Context) error {
+	p.mu.Lock()
+	_ = p.dev.Close()
+	p.mu.Unlock()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := p.replay()
+		if err == nil {
+			return nil
+		}
+		p.log.Error().Err(err).Dur("again_in", wait).Msg("TAP device could not be made anew")
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (p *plane) replay() error {
+	if err := p.open(); err != nil {
+		return err
+	}
+	p.sockets.Rearm()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ensure(p.mtu); err != nil {
+		_ = p.dev.Close()
+		return err
+	}
+	p.applyRoutes()
+	return nil
+}
+
+// watch hears from the kernel what others do to the TAP, the routes and the
+// underlay.
+func (p *plane) watch(ctx context.Context) error {
+	return p.host.Watch(ctx, hostnet.WatchConfig{TAP: p.name, Underlay: p.carrier.Name}, func(e hostnet.Event) {
+		select {
+		case p.kick <- e:
+		default: // as many are waiting already: each of them looks at everything
+		}
+	})
+}
+
+// mend puts the TAP and the routes right after every event.
+func (p *plane) mend(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-p.kick:
+			p.hear(e)
+		}
+	}
+}
+
+func (p *plane) hear(e hostnet.Event) {
+	switch e.Kind {
+	case hostnet.TAPRemoved, hostnet.TAPRenamed:
+		return // the switch notices by itself, and reopens
+	case hostnet.TAPMTU:
+		p.log.Warn().Str("tap", p.name).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP's MTU; left as it is")
+		return
+	case hostnet.UnderlayAddr, hostnet.UnderlayMTU, hostnet.UnderlayDown, hostnet.UnderlayUp:
+		p.log.Warn().Str("interface", e.Device).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("the underlay changed")
+		return
+	case hostnet.Resync:
+	default:
+		p.log.Warn().Str("tap", p.name).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP; put right")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ensure(0); err != nil {
+		if !errors.Is(err, hostnet.ErrNoLink) {
+			p.log.Error().Err(err).Msg("TAP could not be put right")
+		}
+		return
+	}
+	if err := p.routes.Resync(); err != nil {
+		p.log.Error().Err(err).Msg("routes could not all be put right")
+	}
+}
+
+// close closes the queues; the device stays.
+func (p *plane) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dev == nil {
+		return nil
+	}
+	if err := p.dev.Close(); err != nil {
+		return fmt.Errorf("close tap: %w", err)
+	}
+	return nil
+}
