@@ -2,6 +2,7 @@ package hostnet
 
 import (
 	"errors"
+	"iter"
 	"net"
 	"net/netip"
 
@@ -59,23 +60,19 @@ func parseAddr(m []byte) (addr, bool) {
 	if len(m) < unix.SizeofIfAddrmsg {
 		return addr{}, false
 	}
-	attrs, err := nl.ParseRouteAttr(m[unix.SizeofIfAddrmsg:])
-	if err != nil {
-		return addr{}, false
-	}
 	msg := nl.DeserializeIfAddrmsg(m)
 	a := addr{index: int(msg.Index), scope: msg.Scope, flags: uint32(msg.Flags)}
 	var own, peer netip.Addr
-	for _, at := range attrs {
+	for kind, value := range attrs(m[unix.SizeofIfAddrmsg:]) {
 		switch {
-		case at.Attr.Type == unix.IFA_LOCAL:
-			own, _ = netip.AddrFromSlice(at.Value)
-		case at.Attr.Type == unix.IFA_ADDRESS:
-			peer, _ = netip.AddrFromSlice(at.Value)
-		case at.Attr.Type == unix.IFA_FLAGS && len(at.Value) >= 4:
-			a.flags = nl.NativeEndian().Uint32(at.Value)
-		case at.Attr.Type == ifaProto && len(at.Value) >= 1:
-			a.proto = at.Value[0]
+		case kind == unix.IFA_LOCAL:
+			own, _ = netip.AddrFromSlice(value)
+		case kind == unix.IFA_ADDRESS:
+			peer, _ = netip.AddrFromSlice(value)
+		case kind == unix.IFA_FLAGS && len(value) >= 4:
+			a.flags = nl.NativeEndian().Uint32(value)
+		case kind == ifaProto && len(value) >= 1:
+			a.proto = value[0]
 		}
 	}
 	if !own.IsValid() {
@@ -83,6 +80,24 @@ func parseAddr(m []byte) (addr, bool) {
 	}
 	a.prefix = netip.PrefixFrom(own, int(msg.Prefixlen))
 	return a, a.prefix.IsValid()
+}
+
+// attrs are the netlink attributes in b, up to the first that does not fit.
+func attrs(b []byte) iter.Seq2[uint16, []byte] {
+	order := nl.NativeEndian()
+	return func(yield func(uint16, []byte) bool) {
+		for len(b) >= unix.SizeofRtAttr {
+			n := int(order.Uint16(b))
+			if n < unix.SizeofRtAttr || n > len(b) {
+				return
+			}
+			kind := order.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+			if !yield(kind, b[unix.SizeofRtAttr:n]) {
+				return
+			}
+			b = b[min((n+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(b)):]
+		}
+	}
 }
 
 // addAddr gives the interface an address marked as ours. One that is there

@@ -41,10 +41,12 @@ func (s *space) ours() []string {
 	return s.routes(func(r netlink.Route) bool { return r.Protocol == RouteProtocol })
 }
 
-// foreign lists the others.
+// foreign lists the others, but for those that the kernel keeps for itself.
 func (s *space) foreign() []string {
 	s.t.Helper()
-	return s.routes(func(r netlink.Route) bool { return r.Protocol != RouteProtocol })
+	return s.routes(func(r netlink.Route) bool {
+		return r.Protocol != RouteProtocol && r.Protocol != unix.RTPROT_KERNEL
+	})
 }
 
 func (s *space) routes(which func(netlink.Route) bool) []string {
@@ -59,7 +61,7 @@ func (s *space) routes(which func(netlink.Route) bool) []string {
 	s.check(err)
 	var lines []string
 	for _, r := range rs {
-		if !which(r) || r.Dst != nil && r.Dst.IP.IsMulticast() {
+		if !which(r) {
 			continue
 		}
 		line := fmt.Sprintf("%v via %v dev %s table %d metric %d proto %d", r.Dst, r.Gw, names[r.LinkIndex], r.Table, r.Priority, r.Protocol)
@@ -81,6 +83,7 @@ func same(t testing.TB, what string, got, want []string) {
 
 func TestRoutesBecomeWhatIsWanted(t *testing.T) {
 	s := overlay(t)
+	s.route("eth0", "172.16.0.0/12", "192.0.2.9", nil)
 	before := s.foreign()
 	r := NewRoutes(s.Host)
 	tap := s.index("uvtep.1")
