@@ -55,18 +55,20 @@ func (t *Table) Len() int {
 // All yields every binding once, in no particular order.
 func (t *Table) All() iter.Seq2[Key, Binding] {
 	if t == nil {
-		t = &Table{}
+		return (*snapmap.Map[Key, Binding])(nil).All()
 	}
 	return t.bindings.All()
 }
 
 // Edit begins a new table that starts as t. t stays as it is.
 func (t *Table) Edit() *Editor {
-	if t == nil {
-		t = &Table{}
+	if t == nil || t.bindings == nil {
+		t = &Table{bindings: snapmap.New[Key, Binding](hashKey)}
 	}
 	return &Editor{bindings: t.bindings.Edit()}
 }
+
+func hashKey(k Key, seed uint64) uint64 { return snapmap.HashAddr(k.IP, uint64(k.VNI)^seed) }
 
 // An Editor prepares the table that follows another one. It belongs to one
 // goroutine; nobody sees its changes before Table.

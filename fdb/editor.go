@@ -11,24 +11,34 @@ import (
 // An Editor prepares the table that follows another one. It belongs to one
 // goroutine; nobody sees its changes before Table.
 type Editor struct {
-	entries *snapmap.Editor[Key, Entry]
-	members *snapmap.Editor[member, int]
-	targets *snapmap.Editor[target, int]
-	sources *snapmap.Editor[source, int]
-	floods  *snapmap.Editor[encap.VNI, []*VTEP]
-	fresh   map[encap.VNI]bool // VNIs whose flood list is the editor's own
+	stations *snapmap.Editor[station, Entry]
+	members  *snapmap.Editor[member, int]
+	targets  *snapmap.Editor[target, int]
+	sources  *snapmap.Editor[source, int]
+	floods   *snapmap.Editor[encap.VNI, []*VTEP]
+	fresh    map[encap.VNI]bool // VNIs whose flood list no table knows yet
 }
 
 // Edit begins a new table that starts as t. t stays as it is.
 func (t *Table) Edit() *Editor {
-	t = t.or()
+	if t == nil || t.stations == nil {
+		t = empty()
+	}
 	return &Editor{
-		entries: t.entries.Edit(),
-		members: t.members.Edit(),
-		targets: t.targets.Edit(),
-		sources: t.sources.Edit(),
-		floods:  t.floods.Edit(),
-		fresh:   make(map[encap.VNI]bool),
+		stations: t.stations.Edit(),
+		members:  t.members.Edit(),
+		targets:  t.targets.Edit(),
+		sources:  t.sources.Edit(),
+		floods:   t.floods.Edit(),
+		fresh:    make(map[encap.VNI]bool),
+	}
+}
+
+// empty is a table to begin with.
+func empty() *Table {
+	return &Table{
+		stations: snapmap.New[station, Entry](hashStation),
+		sources:  snapmap.New[source, int](hashSource),
 	}
 }
 
@@ -37,29 +47,29 @@ func (t *Table) Edit() *Editor {
 func (e *Editor) Table() *Table {
 	clear(e.fresh)
 	return &Table{
-		entries: e.entries.Map(),
-		members: e.members.Map(),
-		targets: e.targets.Map(),
-		sources: e.sources.Map(),
-		floods:  e.floods.Map(),
+		stations: e.stations.Map(),
+		members:  e.members.Map(),
+		targets:  e.targets.Map(),
+		sources:  e.sources.Map(),
+		floods:   e.floods.Map(),
 	}
 }
 
 // Set puts v under k, in place of what was there. It does not make v's VTEP
 // one of the VNI: that is AddVTEP's.
-func (e *Editor) Set(k Key, v Entry) { e.entries.Set(k, v) }
+func (e *Editor) Set(k Key, v Entry) { e.stations.Set(pack(k), v) }
 
 // Delete removes what is under k, if there is anything.
-func (e *Editor) Delete(k Key) { e.entries.Delete(k) }
+func (e *Editor) Delete(k Key) { e.stations.Delete(pack(k)) }
 
 // Lookup returns what the edit has under k.
-func (e *Editor) Lookup(k Key) (Entry, bool) { return e.entries.Get(k) }
+func (e *Editor) Lookup(k Key) (Entry, bool) { return e.stations.Get(pack(k)) }
 
 // AddVTEP makes v one of the VTEPs of vni: its addresses are accepted as outer
 // sources, and flooded frames go to it. Additions are counted, since a lease,
 // a host record and static entries may each name the same host. It reports
-// whether v can be a VTEP at all: an unspecified, multicast or broadcast
-// destination cannot, and nothing is done with it.
+// whether v can be a VTEP at all. A destination that is unspecified, multicast,
+// broadcast, or an IPv4 address in IPv6 form cannot, and nothing is done then.
 func (e *Editor) AddVTEP(vni encap.VNI, v *VTEP) bool {
 	if v == nil || !usable(v.To.Addr()) {
 		return false
@@ -95,9 +105,9 @@ func (e *Editor) RemoveVTEP(vni encap.VNI, v *VTEP) {
 
 // addrs are the addresses of v that datagrams may come from.
 func (v *VTEP) addrs() []netip.Addr {
-	addrs := []netip.Addr{v.To.Addr().Unmap()}
-	if alt := v.Alt.Unmap(); usable(alt) && alt != addrs[0] {
-		addrs = append(addrs, alt)
+	addrs := []netip.Addr{v.To.Addr()}
+	if usable(v.Alt) && v.Alt != addrs[0] {
+		addrs = append(addrs, v.Alt)
 	}
 	return addrs
 }

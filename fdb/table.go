@@ -13,11 +13,11 @@ import (
 // begins the next one. The zero Table and a nil *Table are empty: they know no
 // station and accept no sender.
 type Table struct {
-	entries *snapmap.Map[Key, Entry]
-	members *snapmap.Map[member, int]        // how often each VTEP was added
-	targets *snapmap.Map[target, int]        // members by destination
-	sources *snapmap.Map[source, int]        // members by address
-	floods  *snapmap.Map[encap.VNI, []*VTEP] // one VTEP per target, sorted
+	stations *snapmap.Map[station, Entry]
+	members  *snapmap.Map[member, int]        // how often each VTEP was added
+	targets  *snapmap.Map[target, int]        // members by destination
+	sources  *snapmap.Map[source, int]        // members by address
+	floods   *snapmap.Map[encap.VNI, []*VTEP] // one VTEP per target, sorted
 }
 
 // member is a VTEP of a VNI, by value.
@@ -32,28 +32,12 @@ type target struct {
 	to  netip.AddrPort
 }
 
-// source is an outer source address that is accepted.
-type source struct {
-	vni  encap.VNI
-	addr netip.Addr
-}
-
-// none is what a nil table is read as.
-var none Table
-
-func (t *Table) or() *Table {
-	if t == nil {
-		return &none
-	}
-	return t
-}
-
 // Lookup returns what is known about a station. It does not allocate.
 func (t *Table) Lookup(vni encap.VNI, mac ether.Addr) (Entry, bool) {
 	if t == nil {
 		return Entry{}, false
 	}
-	return t.entries.Get(Key{vni, mac})
+	return t.stations.Get(pack(Key{vni, mac}))
 }
 
 // Accepts reports whether src is an address of one of the VTEPs of vni: only
@@ -68,8 +52,9 @@ func (t *Table) Accepts(vni encap.VNI, src netip.Addr) bool {
 }
 
 // VTEPs returns the VTEPs of vni that a flooded frame is replicated to: one
-// for each destination, in the order of their addresses. The slice is the
-// table's own and must not be changed. It does not allocate.
+// for each destination, in the order of their addresses; of VTEPs that share a
+// destination one stands for all. The slice is the table's own and must not be
+// changed. It does not allocate.
 func (t *Table) VTEPs(vni encap.VNI) []*VTEP {
 	if t == nil {
 		return nil
@@ -83,8 +68,19 @@ func (t *Table) Len() int {
 	if t == nil {
 		return 0
 	}
-	return t.entries.Len()
+	return t.stations.Len()
 }
 
 // All yields every station once, in no particular order.
-func (t *Table) All() iter.Seq2[Key, Entry] { return t.or().entries.All() }
+func (t *Table) All() iter.Seq2[Key, Entry] {
+	return func(yield func(Key, Entry) bool) {
+		if t == nil {
+			return
+		}
+		for s, v := range t.stations.All() {
+			if !yield(s.key(), v) {
+				return
+			}
+		}
+	}
+}

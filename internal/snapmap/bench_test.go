@@ -14,9 +14,9 @@ type station struct {
 }
 
 type place struct {
-	vtep *int
-	kind uint8
-	rev  int64
+	_   *int
+	_   uint8
+	rev int64
 }
 
 func hashStation(k station, seed uint64) uint64 {

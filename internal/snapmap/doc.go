@@ -7,17 +7,17 @@
 // one endpoint), what it must not do is copy a million entries for it. So a
 // Map is made of small pieces, and an edit copies only those it touches:
 //
-//	Map ── root ─┬─ node ─┬─ leaf ─┬─ bucket: 3 entries on average
+//	Map ── root ─┬─ node ─┬─ leaf ─┬─ bucket: at most 4 entries on average
 //	             │        │        ├─ bucket
 //	             │        └─ leaf  └─ … 64 buckets a leaf
 //	             └─ node     … 64 leaves a node
 //
 // The buckets are numbered. Their number follows the number of entries, one
-// bucket at a time (linear hashing): three entries more split one bucket in
-// two, three fewer join two into one. There is no moment at which the whole
+// bucket at a time (linear hashing): four entries more split one bucket in
+// two, four fewer join two into one. There is no moment at which the whole
 // map is rehashed, and the cost of changing one entry is the same in a map of
 // a thousand and in one of a million: one bucket, one leaf, one node, and a
-// root of one pointer per 12,288 entries.
+// root of one pointer per 16,384 entries.
 //
 // # Words
 //

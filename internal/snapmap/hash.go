@@ -1,9 +1,15 @@
 package snapmap
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"net/netip"
 )
+
+// odd is 2^64 divided by the golden ratio: bits without a pattern, which keep
+// a factor from being zero where a key is.
+const odd = 0x9e3779b97f4a7c15
 
 // Hash is a hash function over keys. Its low bits choose the bucket. The seed
 // is drawn at random for each map, so that the buckets of known keys are not
@@ -22,4 +28,13 @@ func Mix(a, b uint64) uint64 {
 func standard[K comparable]() Hash[K] {
 	seed := maphash.MakeSeed()
 	return func(k K, _ uint64) uint64 { return maphash.Comparable(seed, k) }
+}
+
+// HashAddr hashes an IP address. seed may have further parts of a key in it.
+// A zone is not looked at, nor is the family: ::ffff:192.0.2.1 and 192.0.2.1
+// are different keys in one bucket.
+func HashAddr(a netip.Addr, seed uint64) uint64 {
+	b := a.As16()
+	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	return Mix(Mix(hi^odd, seed)^lo, seed^odd)
 }
