@@ -113,6 +113,18 @@ func TestInnerECNLeavesAloneWhatIsNoIP(t *testing.T) {
 	}
 }
 
+func TestInnerECNNeedsNoMoreThanAWholeIPHeader(t *testing.T) {
+	for _, tt := range []struct {
+		fl  flow
+		len int
+	}{{flow{tos: ect0}, 34}, {flow{v6: true, tos: ect0}, 54}} {
+		f := tt.fl.frame(t)[:tt.len]
+		if !encap.InnerECN(f, ce) || encap.OuterECN(f) != ce {
+			t.Errorf("v6 %v: codepoint = %d, want %d", tt.fl.v6, encap.OuterECN(f), ce)
+		}
+	}
+}
+
 func TestOuterECNIsTheInnerCodepointWithoutDSCP(t *testing.T) {
 	for _, ecn := range []uint8{notECT, ect0, ect1, ce} {
 		for _, fl := range []flow{{}, {v6: true}} {

@@ -2,6 +2,7 @@ package encap_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -59,6 +60,7 @@ func TestFlowHashTellsFlowsApart(t *testing.T) {
 		{"source port", udp4.frame(t), other(udp4, func(f *flow) { f.src++ })},
 		{"destination port", udp4.frame(t), other(udp4, func(f *flow) { f.dst++ })},
 		{"protocol", udp4.frame(t), other(udp4, func(f *flow) { f.proto = layers.IPProtocolTCP })},
+		{"IPv6 protocol", udp6.frame(t), other(udp6, func(f *flow) { f.proto = layers.IPProtocolTCP })},
 		{"address", udp4.frame(t), other(udp4, func(f *flow) { f.host++ })},
 		{"SCTP ports", flow{proto: 132, src: 1}.frame(t), flow{proto: 132, src: 2}.frame(t)},
 		{"IPv6 source port", udp6.frame(t), other(udp6, func(f *flow) { f.src++ })},
@@ -72,6 +74,35 @@ func TestFlowHashTellsFlowsApart(t *testing.T) {
 				t.Errorf("both hash to %#x", a)
 			}
 		})
+	}
+}
+
+// Every bit of what makes a flow counts, and no other.
+func TestFlowHashDependsOnEveryBitOfAFlowAndNoOther(t *testing.T) {
+	tests := []struct {
+		name string
+		in   ether.Frame
+		key  [][2]int // ranges of bytes
+		skip [][2]int // ranges that make it another kind of frame
+	}{
+		{"IPv4 addresses and ports", flow{src: 1, dst: 2, data: "data"}.frame(t), [][2]int{{26, 38}}, [][2]int{{12, 15}, {16, 18}, {20, 22}, {23, 24}}},
+		{"IPv6 addresses and ports", flow{v6: true, src: 1, dst: 2, data: "data"}.frame(t), [][2]int{{22, 58}}, [][2]int{{12, 15}, {18, 21}}},
+		{"IPv6 fragment addresses", fragment6(t, 8, "data"), [][2]int{{22, 54}}, [][2]int{{12, 15}, {18, 21}, {56, 58}}},
+		{"MAC addresses and type", append(make(ether.Frame, 12), 0x88, 0xcc, 1, 2, 3), [][2]int{{0, 14}}, nil},
+		{"IPv6 cut off", flow{v6: true}.frame(t)[:53], [][2]int{{0, 14}}, nil},
+	}
+	in := func(i int, ranges [][2]int) bool {
+		return slices.ContainsFunc(ranges, func(r [2]int) bool { return i >= r[0] && i < r[1] })
+	}
+	for _, tt := range tests {
+		want := encap.FlowHash(tt.in)
+		for bit := range 8 * len(tt.in) {
+			f := bytes.Clone(tt.in)
+			f[bit/8] ^= 0x80 >> (bit % 8)
+			if changed := encap.FlowHash(f) != want; changed != in(bit/8, tt.key) && !in(bit/8, tt.skip) {
+				t.Errorf("%s: bit %d of byte %d changes the hash: %v", tt.name, bit%8, bit/8, changed)
+			}
+		}
 	}
 }
 

@@ -103,6 +103,12 @@ func TestVNI(t *testing.T) {
 	}
 }
 
+func TestPortIsTheOneIANAAssigned(t *testing.T) {
+	if encap.Port != 4789 {
+		t.Errorf("Port = %d, want 4789", encap.Port)
+	}
+}
+
 func TestOverhead(t *testing.T) {
 	tests := []struct {
 		name      string

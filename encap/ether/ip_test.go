@@ -79,6 +79,112 @@ func TestIPv4AndTCPFieldsOfAnAnnotatedVector(t *testing.T) {
 	}
 }
 
+// vector6 is a DNS query, byte by byte.
+var vector6 = []byte{
+	0x6b, 0x81, 0x23, 0x45, // version 6, class 0xb8 (EF), flow label 0x12345
+	0x00, 0x0b, // payload length 11
+	0x11,                                                    // next header: UDP
+	0x40,                                                    // hop limit 64
+	0xfd, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, // source
+	0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x02, // destination
+	0xd4, 0x31, // UDP: source port 54321
+	0x00, 0x35, // destination port 53
+	0x00, 0x0b, // length 11
+	0xbe, 0xef, // checksum (not checked here)
+	'd', 'n', 's', // payload
+	0, // Ethernet padding
+}
+
+func TestIPv6AndUDPFieldsOfAnAnnotatedVector(t *testing.T) {
+	ip := ether.IPv6(vector6)
+	if !ip.Valid() {
+		t.Fatal("not valid")
+	}
+	udp := ether.UDP(ip.Payload())
+	if !udp.Valid() {
+		t.Fatal("UDP is not valid")
+	}
+	type fields struct {
+		Class                 uint8
+		Label                 uint32
+		Len                   int
+		Next, Hops            uint8
+		Src, Dst              string
+		SrcPort, DstPort, Sum uint16
+		UDPLen                int
+		Data                  string
+	}
+	got := fields{ip.TrafficClass(), ip.FlowLabel(), ip.PayloadLen(), ip.NextHeader(), ip.HopLimit(),
+		ip.Src().String(), ip.Dst().String(), udp.SrcPort(), udp.DstPort(), udp.Checksum(), udp.Len(), string(udp.Payload())}
+	want := fields{0xb8, 0x12345, 11, ether.ProtoUDP, 64, "fd10::1", "2001:db8::2", 54321, 53, 0xbeef, 11, "dns"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+}
+
+func TestSetTrafficClassLeavesVersionAndFlowLabelAlone(t *testing.T) {
+	ip := ether.IPv6(bytes.Clone(vector6))
+	for class := range 256 {
+		ip.SetTrafficClass(uint8(class))
+		if ip[0]>>4 != 6 || ip.TrafficClass() != uint8(class) || ip.FlowLabel() != 0x12345 || !bytes.Equal(ip[4:], vector6[4:]) {
+			t.Fatalf("class %#x makes the header %x", class, ip[:8])
+		}
+	}
+}
+
+func TestSettersChangeTheirOwnBytesOnly(t *testing.T) {
+	a4, a6 := netip.MustParseAddr("1.2.3.4"), netip.MustParseAddr("102:304:506:708:90a:b0c:d0e:f10")
+	ones4, ones6 := ether.IPv4(nil), ether.IPv6(nil)
+	tests := []struct {
+		name     string
+		set      func()
+		from, to int
+		six      bool
+	}{
+		{"IPv4 TOS", func() { ones4.SetTOS(0) }, 1, 2, false},
+		{"IPv4 total length", func() { ones4.SetTotalLen(0) }, 2, 4, false},
+		{"IPv4 id", func() { ones4.SetID(0) }, 4, 6, false},
+		{"IPv4 fragment", func() { ones4.SetFragment(0) }, 6, 8, false},
+		{"IPv4 TTL", func() { ones4.SetTTL(0) }, 8, 9, false},
+		{"IPv4 protocol", func() { ones4.SetProtocol(0) }, 9, 10, false},
+		{"IPv4 checksum", func() { ones4.SetChecksum(0) }, 10, 12, false},
+		{"IPv4 source", func() { ones4.SetSrc(a4) }, 12, 16, false},
+		{"IPv4 destination", func() { ones4.SetDst(a4) }, 16, 20, false},
+		{"IPv6 payload length", func() { ones6.SetPayloadLen(0) }, 4, 6, true},
+		{"IPv6 next header", func() { ones6.SetNextHeader(0) }, 6, 7, true},
+		{"IPv6 hop limit", func() { ones6.SetHopLimit(0) }, 7, 8, true},
+		{"IPv6 source", func() { ones6.SetSrc(a6) }, 8, 24, true},
+		{"IPv6 destination", func() { ones6.SetDst(a6) }, 24, 40, true},
+	}
+	for _, tt := range tests {
+		ones4, ones6 = bytes.Repeat([]byte{0xff}, 20), bytes.Repeat([]byte{0xff}, 40)
+		tt.set()
+		b := []byte(ones4)
+		if tt.six {
+			b = ones6
+		}
+		for i, v := range b {
+			if in := i >= tt.from && i < tt.to; in == (v == 0xff) {
+				t.Errorf("%s leaves byte %d at %#x", tt.name, i, v)
+			}
+		}
+	}
+	if ones6.Dst() != a6 {
+		t.Errorf("destination comes back as %v, want %v", ones6.Dst(), a6)
+	}
+}
+
+func TestProtocolNumbersAreGopackets(t *testing.T) {
+	for got, want := range map[int]layers.IPProtocol{
+		ether.ProtoICMP: layers.IPProtocolICMPv4, ether.ProtoTCP: layers.IPProtocolTCP, ether.ProtoUDP: layers.IPProtocolUDP,
+		ether.ProtoICMPv6: layers.IPProtocolICMPv6, ether.ProtoSCTP: layers.IPProtocolSCTP,
+	} {
+		if got != int(want) {
+			t.Errorf("%v is %d, want %d", want, got, int(want))
+		}
+	}
+}
+
 func TestIPv4FinishStoresTheChecksumThatHeaderValidAccepts(t *testing.T) {
 	ip := ether.IPv4(bytes.Clone(vector4))
 	ip.Finish()
@@ -106,6 +212,7 @@ func TestIPv4Valid(t *testing.T) {
 		{"one byte short of the total length", vector4[:47], false},
 		{"nothing", nil, false},
 		{"19 bytes", vector4[:19], false},
+		{"20 bytes", edit(func(b []byte) []byte { b[0], b[3] = 0x45, 20; return b[:20] }), true},
 		{"version 6", edit(func(b []byte) []byte { b[0] = 0x66; return b }), false},
 		{"header of 4 words", edit(func(b []byte) []byte { b[0] = 0x44; return b }), false},
 		{"header longer than the total length", edit(func(b []byte) []byte { b[3] = 23; return b }), false},
@@ -146,8 +253,12 @@ func TestIPv6Valid(t *testing.T) {
 	if ip[:47].Valid() {
 		t.Error("8 bytes of payload in 47 are valid")
 	}
+	ip.SetPayloadLen(0)
 	if ip[:39].Valid() {
 		t.Error("39 bytes are valid")
+	}
+	if !ip[:40].Valid() {
+		t.Error("a header without payload is not valid")
 	}
 	b[0] = 0x40
 	if ip.Valid() {
@@ -285,6 +396,30 @@ func FuzzIPv4(f *testing.F) {
 			uint8(g.Protocol) != ip.Protocol() || g.Checksum != ip.Checksum() ||
 			!g.SrcIP.Equal(net.IP(ip.Src().AsSlice())) || !g.DstIP.Equal(net.IP(ip.Dst().AsSlice())) ||
 			!bytes.Equal(g.Payload, ip.Payload()) {
+			t.Errorf("%x: gopacket sees %+v", b, g)
+		}
+	})
+}
+
+func FuzzIPv6(f *testing.F) {
+	f.Add(vector6)                                             // padding
+	f.Add(vector6[:39])                                        // cut off
+	f.Add(append([]byte{0x60, 0, 0, 0, 0, 3}, vector6[6:]...)) // no room for UDP
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ip := ether.IPv6(b)
+		if !ip.Valid() {
+			return
+		}
+		if udp := ether.UDP(ip.Payload()); udp.Valid() {
+			_, _ = udp.Payload(), udp.Checksum()
+		}
+		var g layers.IPv6
+		if err := g.DecodeFromBytes(b, gopacket.NilDecodeFeedback); err != nil {
+			return // gopacket reads hop-by-hop options too, and refuses some
+		}
+		if g.TrafficClass != ip.TrafficClass() || g.FlowLabel != ip.FlowLabel() || int(g.Length) != ip.PayloadLen() ||
+			uint8(g.NextHeader) != ip.NextHeader() || g.HopLimit != ip.HopLimit() ||
+			!g.SrcIP.Equal(net.IP(ip.Src().AsSlice())) || !g.DstIP.Equal(net.IP(ip.Dst().AsSlice())) {
 			t.Errorf("%x: gopacket sees %+v", b, g)
 		}
 	})

@@ -33,6 +33,7 @@ func fragmentHeader(next uint8, word uint16) []byte {
 func TestTransport(t *testing.T) {
 	const (
 		hop, routing, frag, esp, auth, none, dest = 0, 43, 44, 50, 51, 59, 60
+		mobility, hip, shim6                      = 135, 139, 140
 	)
 	data := []byte("transport")
 	nine := make([][]byte, 0, 10)
@@ -60,6 +61,15 @@ func TestTransport(t *testing.T) {
 		{
 			"an authentication header counts 32-bit words minus 2",
 			chain(auth, append([]byte{ether.ProtoUDP, 4}, make([]byte, 22)...), data), ether.ProtoUDP, data, false, true,
+		},
+		{
+			"the shortest authentication header",
+			chain(auth, ext(ether.ProtoUDP, 0), data), ether.ProtoUDP, data, false, true,
+		},
+		{"half an authentication header", chain(auth, ext(ether.ProtoUDP, 0)[:4]), auth, ext(ether.ProtoUDP, 0)[:4], false, false},
+		{
+			"mobility, HIP and shim6 headers",
+			chain(mobility, ext(hip, 1), ext(shim6, 0), ext(ether.ProtoTCP, 2), data), ether.ProtoTCP, data, false, true,
 		},
 		{"a first fragment", chain(frag, fragmentHeader(ether.ProtoUDP, 1), data), ether.ProtoUDP, data, true, true},
 		{
