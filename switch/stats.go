@@ -1,6 +1,9 @@
 package vswitch
 
-import "sync/atomic"
+import (
+	"strconv"
+	"sync/atomic"
+)
 
 // Counters are the verdicts of one goroutine. It counts in a tally of its own
 // and publishes once a batch.
@@ -37,6 +40,28 @@ const (
 
 	numExtras
 )
+
+var extraNames = [numExtras]string{
+	Reserved: "Reserved", Sent: "Sent", SendRefused: "SendRefused", Written: "Written",
+	WriteRefused: "WriteRefused", Stripped: "Stripped",
+}
+
+// String returns the name of the constant.
+func (x Extra) String() string {
+	if x < numExtras {
+		return extraNames[x]
+	}
+	return "Extra(" + strconv.Itoa(int(x)) + ")"
+}
+
+// Extras returns all extras, in the order of the constants.
+func Extras() []Extra {
+	out := make([]Extra, numExtras)
+	for i := range out {
+		out[i] = Extra(i)
+	}
+	return out
+}
 
 // tally is what one batch adds.
 type tally struct {

@@ -131,6 +131,7 @@ type runFlags struct {
 	subnetFile     string
 	ipMasq         bool
 	stateDir       string
+	adminSocket    string
 	logLevel       string
 	logFormat      string
 
@@ -172,6 +173,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&r.subnetFile, "subnet-file", "/run/flannel/subnet.env", "what docker and CNI read; flannel's format")
 	f.BoolVar(&r.ipMasq, "ip-masq", false, "masquerade what leaves the overlay (nftables)")
 	f.StringVar(&r.stateDir, "state-dir", "/var/lib/uvtep", "node id, MAC and subnet, kept between runs")
+	adminFlag(f, &r.adminSocket)
 	f.StringVar(&r.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	f.StringVar(&r.logFormat, "log-format", "auto", "console, json, or auto: console on a terminal")
 }

@@ -46,7 +46,7 @@ func newLab() *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&cfg.Hosts, "hosts", 3, "hosts in the lab")
 	f.IntVar(&cfg.Containers, "containers", 2, "containers behind each host")
-	f.Int64Var(&cfg.Bytes, "bytes", 4<<20, "bytes of each TCP transfer")
+	f.Int64Var(&cfg.Probe.Bytes, "bytes", 4<<20, "bytes of each TCP transfer")
 	f.IntVar(&cfg.UnderlayMTU, "underlay-mtu", 1500, "MTU between the hosts, in bytes")
 	f.BoolVar(&cfg.Keep, "keep", false, "leave the lab up until Ctrl-C and say how to look around")
 	f.StringArrayVar(&blocks, "block", nil, "drop UDP 4789 between two hosts, as in 1-2, or all: shows what a failure looks like")

@@ -17,6 +17,7 @@ import (
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/etcdsync/embedded"
+	"github.com/uvtep/uvtep/internal/admin"
 	"github.com/uvtep/uvtep/internal/hostnet"
 	"github.com/uvtep/uvtep/internal/state"
 	vswitch "github.com/uvtep/uvtep/switch"
@@ -167,8 +168,12 @@ func (a *agent) join(ctx context.Context) (err error) {
 	if err := a.lease(ctx); err != nil {
 		return err
 	}
+	server, err := admin.Listen(a.adminSocket, admin.Views{statsPath: a.plane.stats})
+	if err != nil {
+		return err
+	}
 	a.log.Info().Msg("Running backend")
-	return a.work(ctx)
+	return together(ctx, server.Run, a.work)
 }
 
 // writeNetwork writes the configuration that --network asks for, if there is

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/uvtep/uvtep/encap/underlay"
+	"github.com/uvtep/uvtep/internal/admin"
+	vswitch "github.com/uvtep/uvtep/switch"
+)
+
+// statsPath is where the agent's counters are read.
+const statsPath = "/v1/stats"
+
+// statsView is what it serves.
+type statsView struct {
+	TAP      string                 `json:"tap"`
+	Revision int64                  `json:"revision"` // of the tables in force
+	Verdicts map[string]verdictView `json:"verdicts"`
+	Counts   map[string]uint64      `json:"counts"`
+	Underlay underlay.Stats         `json:"underlay"`
+}
+
+type verdictView struct {
+	Frames uint64 `json:"frames"`
+	Bytes  uint64 `json:"bytes"`
+}
+
+// stats reads all counters.
+func (p *plane) stats() any {
+	s := p.totals.Stats()
+	v := statsView{TAP: p.name, Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: p.sockets.Stats()}
+	for _, x := range vswitch.Verdicts() {
+		v.Verdicts[x.String()] = verdictView{Frames: s.Frames[x], Bytes: s.Bytes[x]}
+	}
+	for _, x := range vswitch.Extras() {
+		v.Counts[x.String()] = s.Extra[x]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tables != nil {
+		v.Revision = p.tables.Rev
+	}
+	return v
+}
+
+func adminFlag(f *pflag.FlagSet, socket *string) {
+	f.StringVar(socket, "admin-socket", "/run/uvtep/uvtep.sock", "unix socket that the agent answers questions on")
+}
+
+func newStats() *cobra.Command {
+	socket, asJSON := "", false
+	c := &cobra.Command{
+		Use:   "stats",
+		Short: "What became of every frame: the counters of a running agent",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var v statsView
+			if err := admin.Get(cmd.Context(), socket, statsPath, &v); err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(v)
+			}
+			return printStats(cmd.OutOrStdout(), v)
+		},
+	}
+	adminFlag(c.Flags(), &socket)
+	c.Flags().BoolVarP(&asJSON, "json", "j", false, "print JSON, zero counters too")
+	return c
+}
+
+// printStats prints the counters that are not zero, in the order in which a
+// frame meets them.
+func printStats(w io.Writer, v statsView) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "%s, revision %d\t\t\t\n", v.TAP, v.Revision)
+	for _, inbound := range []bool{false, true} {
+		fmt.Fprintf(t, "%s\tframes\tbytes\t\n", map[bool]string{false: "from the TAP", true: "from the underlay"}[inbound])
+		for _, x := range vswitch.Verdicts() {
+			if n := v.Verdicts[x.String()]; x.Inbound() == inbound && n.Frames > 0 {
+				fmt.Fprintf(t, "%s\t%d\t%d\t\n", x, n.Frames, n.Bytes)
+			}
+		}
+	}
+	fmt.Fprintf(t, "besides\tcount\t\t\n")
+	for _, x := range vswitch.Extras() {
+		if n := v.Counts[x.String()]; n > 0 {
+			fmt.Fprintf(t, "%s\t%d\t\t\n", x, n)
+		}
+	}
+	u := v.Underlay
+	for _, c := range []struct {
+		name string
+		n    uint64
+	}{{"datagrams sent", u.Datagrams}, {"messages", u.Messages}, {"system calls", u.Calls}, {"too big", u.TooBig}, {"no room", u.NoRoom}, {"refused", u.Refused}, {"overrun", u.Overrun}} {
+		if c.n > 0 {
+			fmt.Fprintf(t, "%s\t%d\t\t\n", c.name, c.n)
+		}
+	}
+	return t.Flush()
+}
