@@ -7,8 +7,8 @@ import (
 	"github.com/uvtep/uvtep/encap/ether"
 )
 
-// Len is the size of an ARP message for Ethernet and IPv4, in bytes.
-const Len = 28
+// ARPLen is the size of an ARP message for Ethernet and IPv4, in bytes.
+const ARPLen = 28
 
 // Op is an ARP operation.
 type Op uint16
@@ -52,7 +52,7 @@ type View []byte
 
 // Valid reports whether v is a whole ARP message for Ethernet and IPv4.
 func (v View) Valid() bool {
-	return len(v) >= Len &&
+	return len(v) >= ARPLen &&
 		binary.BigEndian.Uint16(v) == hardwareEthernet &&
 		ether.Type(binary.BigEndian.Uint16(v[2:])) == ether.TypeIPv4 &&
 		v[4] == ether.AddrLen && v[5] == 4
@@ -72,7 +72,7 @@ func (v View) SenderIP() netip.Addr { return netip.AddrFrom4([4]byte(v[offSender
 func (v View) TargetMAC() ether.Addr { return ether.Addr(v[offTargetMAC:offTargetIP]) }
 
 // TargetIP returns the target's protocol address.
-func (v View) TargetIP() netip.Addr { return netip.AddrFrom4([4]byte(v[offTargetIP:Len])) }
+func (v View) TargetIP() netip.Addr { return netip.AddrFrom4([4]byte(v[offTargetIP:ARPLen])) }
 
 // message is what an ARP message says.
 type message struct {
@@ -81,9 +81,9 @@ type message struct {
 	senderIP, targetIP   [4]byte
 }
 
-// put writes m to the first Len bytes of b.
+// put writes m to the first ARPLen bytes of b.
 func (m *message) put(b []byte) {
-	_ = b[Len-1]
+	_ = b[ARPLen-1]
 	binary.BigEndian.PutUint16(b, hardwareEthernet)
 	binary.BigEndian.PutUint16(b[2:], uint16(ether.TypeIPv4))
 	b[4], b[5] = ether.AddrLen, 4

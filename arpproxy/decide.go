@@ -75,44 +75,71 @@ func decideARP(f ether.Frame, vni encap.VNI, t *Table, own Own) (Action, Binding
 	if !v.Valid() {
 		return Malformed, Binding{}
 	}
-	op, unicast := v.Op(), !f.Dst().IsMulticast()
+	op, sender, target := v.Op(), v.SenderIP(), v.TargetIP()
 	if op != OpRequest && op != OpReply {
 		return Pass, Binding{}
 	}
-	sender, target := v.SenderIP(), v.TargetIP()
-	if b, ok := t.Lookup(vni, sender); ok && b.MAC != v.SenderMAC() {
+	if b, ok := claim(t, Key{vni, sender}, v.SenderMAC(), own); ok {
 		return Conflict, b
 	}
+	announcement := sender == target // RFC 5227 §2.3; the reply form is as common
 	switch {
-	case sender == target && !unicast:
-		return Gratuitous, Binding{}
-	case op == OpReply || sender == target:
+	case op == OpReply && !announcement:
 		return Pass, Binding{}
-	case v.SenderMAC() != f.Src() || v.SenderMAC().IsMulticast() || v.SenderMAC().IsZero():
+	case v.SenderMAC() != f.Src(), !station(f.Src()), !resolvable(target):
 		return Silent, Binding{}
-	case !resolvable(target) || slices.Contains(own.IPs, target):
-		return Silent, Binding{}
+	case announcement:
+		return announced(f)
 	}
-	return question(t, Key{vni, target}, v.SenderMAC(), unicast)
+	return question(f, Key{vni, target}, t, own)
 }
 
-// question decides about a well-formed request for the address of k.
-func question(t *Table, k Key, asker ether.Addr, unicast bool) (Action, Binding) {
+// claim looks for a binding of the sender's address to another station than
+// the sender. RFC 9161 §3.7: what the control plane says is not overridden.
+// The host's own claims stand above a table that may be late.
+func claim(t *Table, k Key, sender ether.Addr, own Own) (Binding, bool) {
 	b, ok := t.Lookup(k.VNI, k.IP)
+	if !ok || b.MAC == sender || k.IP.IsUnspecified() || slices.Contains(own.IPs, k.IP) {
+		return Binding{}, false
+	}
+	return b, true
+}
+
+// announced decides about an announcement. One that is told to a single
+// station is a frame like any other.
+func announced(f ether.Frame) (Action, Binding) {
+	if f.Dst().IsMulticast() {
+		return Gratuitous, Binding{}
+	}
+	return Pass, Binding{}
+}
+
+// question decides about a well-formed request for the address of k, ARP or
+// ND, that comes from the station f is from.
+func question(f ether.Frame, k Key, t *Table, own Own) (Action, Binding) {
+	if slices.Contains(own.IPs, k.IP) {
+		return Silent, Binding{}
+	}
+	b, ok := t.Lookup(k.VNI, k.IP)
+	unicast := !f.Dst().IsMulticast()
 	switch {
 	case !ok && unicast:
 		return Pass, Binding{}
 	case !ok:
 		return Unknown, Binding{}
-	case b.MAC == asker:
+	case b.MAC == f.Src(): // RFC 5227 §2.1.1: nobody is told that their address is taken by themselves
 		return Silent, b
-	case unicast && b.Origin != fdb.Lease:
+	case unicast && b.Origin != fdb.Lease: // RFC 9161 §3.3: the owner is polled, and answers
 		return Pass, b
 	}
 	return Answer, b
 }
 
+// station reports whether a can be the address of one station.
+func station(a ether.Addr) bool { return !a.IsMulticast() && !a.IsZero() }
+
 // resolvable reports whether ip can be the address of one station.
 func resolvable(ip netip.Addr) bool {
-	return !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && ip != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	limited := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsMulticast() && ip != limited
 }

@@ -10,7 +10,7 @@ import (
 // bytes: a neighbour advertisement. An ARP frame is 42 bytes long.
 const MaxLen = ether.HeaderLen + 40 + 32
 
-const arpFrameLen = ether.HeaderLen + Len
+const arpFrameLen = ether.HeaderLen + ARPLen
 
 // Reply builds in dst the answer to req, which Decide wants answered: the
 // target has the address mac. It returns the frame, which is the beginning of
