@@ -28,6 +28,7 @@ type Host struct {
 	handle *netlink.Handle
 	strict *netlink.Handle  // its listings are filtered by the kernel
 	socket *nl.SocketHandle // for requests that netlink.Handle has no words for
+	port   uint32           // socket's number: announcements of our own changes bear it
 }
 
 // Open returns the network that c names. Close releases it.
@@ -71,7 +72,9 @@ func (h *Host) dial() error {
 		return err
 	}
 	h.socket = &nl.SocketHandle{Socket: s}
-	return nil
+	_ = s.SetExtAck(true) // the kernel's reasons in words, where it has any
+	h.port, err = s.GetPid()
+	return err
 }
 
 // Close releases the Host's sockets. It changes nothing in the network.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,15 +82,13 @@ func newKernelRoute(r netlink.Route) kernelRoute {
 // the one to the same destination. Adding never touches one that is there: the
 // error is inTheWay then.
 func (h *Host) putRoute(k kernelRoute, replace bool) error {
-	r := netlink.Route{
-		Dst: ipNet(k.Dst), Gw: k.Via.AsSlice(), LinkIndex: k.index,
-		Protocol: RouteProtocol, Flags: int(netlink.FLAG_ONLINK),
-	}
-	put := h.strict.RouteAdd
+	flags := unix.NLM_F_CREATE | unix.NLM_F_EXCL | unix.NLM_F_ACK
 	if replace {
-		put = h.strict.RouteReplace
+		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE | unix.NLM_F_ACK
 	}
-	if err := put(&r); err != nil {
+	msg := nl.NewRtMsg()
+	msg.Flags = unix.RTNH_F_ONLINK
+	if err := h.routeRequest(unix.RTM_NEWROUTE, flags, msg, k); err != nil {
 		return fmt.Errorf("route %s: %w", k.Route, err)
 	}
 	return nil
@@ -105,16 +104,30 @@ func inTheWay(k kernelRoute, err error) bool {
 
 // deleteRoute removes exactly this route; none there is no error.
 func (h *Host) deleteRoute(k kernelRoute) error {
-	r := netlink.Route{
-		Dst: ipNet(k.Dst), LinkIndex: k.index, Protocol: RouteProtocol,
-		Priority: k.metric, Tos: k.tos,
-	}
-	if k.Via.IsValid() {
-		r.Gw = k.Via.AsSlice()
-	}
-	err := h.strict.RouteDel(&r)
+	err := h.routeRequest(unix.RTM_DELROUTE, unix.NLM_F_ACK, nl.NewRtDelMsg(), k)
 	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	return fmt.Errorf("remove route %s: %w", k.Route, err)
+}
+
+// routeRequest tells the kernel about k through the Host's own socket, by whose
+// number Watch knows our changes from those of others.
+func (h *Host) routeRequest(kind, flags int, msg *nl.RtMsg, k kernelRoute) error {
+	msg.Family = uint8(family(k.Dst.Addr()))
+	msg.Dst_len = uint8(k.Dst.Bits())
+	msg.Protocol = RouteProtocol
+	msg.Tos = uint8(k.tos)
+	req := h.request(kind, flags)
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.RTA_DST, k.Dst.Addr().AsSlice()))
+	req.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(k.index))))
+	if k.Via.IsValid() {
+		req.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, k.Via.AsSlice()))
+	}
+	if k.metric != 0 {
+		req.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(uint32(k.metric))))
+	}
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
 }

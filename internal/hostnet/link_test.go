@@ -45,7 +45,15 @@ func TestEnsureLinkDressesTheTAP(t *testing.T) {
 	}{
 		{"a new TAP", func(s *space) { s.tap("uvtep.1") }},
 		{"a TAP that was up already", func(s *space) { s.tap("uvtep.1"); s.up("uvtep.1") }},
-		{"an interface with a cable, on which the kernel made itself an address", func(s *space) { s.cable("uvtep.1", 1500) }},
+		{"an interface with a cable, on which the kernel made itself an address", func(s *space) {
+			s.cable("uvtep.1", 1500)
+			s.down("uvtep.1")
+			s.check(s.nl.LinkSetIP6AddrGenMode(s.link("uvtep.1"), 0))
+			s.up("uvtep.1")
+			if len(s.addrsOf("uvtep.1")) == 0 {
+				s.t.Fatal("the kernel made no address")
+			}
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSpace(t)

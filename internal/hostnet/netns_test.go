@@ -118,7 +118,8 @@ func (s *space) link(name string) netlink.Link {
 }
 
 // cable makes an interface with addresses, the near end of a cable to far, and
-// brings both ends up.
+// brings both ends up. The kernel gives it no address by itself: that would come
+// when it likes.
 func (s *space) cable(name string, mtu int, addrs ...string) netlink.Link {
 	s.t.Helper()
 	s.check(s.nl.LinkAdd(&netlink.Veth{
@@ -130,6 +131,7 @@ func (s *space) cable(name string, mtu int, addrs ...string) netlink.Link {
 	peer, err := far.LinkByName(name)
 	s.check(err)
 	s.check(far.LinkSetUp(peer))
+	s.check(s.nl.LinkSetIP6AddrGenMode(s.link(name), addrGenModeNone))
 	for _, a := range addrs {
 		s.addr(name, a)
 	}

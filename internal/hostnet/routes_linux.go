@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // RouteProtocol is the protocol number that marks a kernel route as ours
@@ -32,10 +33,11 @@ func (r Route) valid() bool {
 // It may be used by several goroutines at once.
 type Routes struct {
 	host *Host
+	wish atomic.Pointer[map[netip.Prefix]netip.Addr] // want, for wants
 
 	mu      sync.Mutex
 	index   int                         // the TAP's; 0 before the first Reconcile
-	want    map[netip.Prefix]netip.Addr // what shall be
+	want    map[netip.Prefix]netip.Addr // what shall be; never changed, only replaced
 	applied map[netip.Prefix]netip.Addr // what is, as far as we know
 }
 
@@ -61,6 +63,7 @@ func (r *Routes) Reconcile(index int, want []Route) error {
 	defer r.mu.Unlock()
 	known := r.index == index
 	r.index, r.want = index, next
+	r.wish.Store(&next)
 	if !known {
 		faults.add(r.resync())
 		return faults.err()
@@ -86,6 +89,16 @@ func (r *Routes) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.applied)
+}
+
+// wants reports whether a route to dst is wanted. It never waits for a
+// Reconcile that is under way.
+func (r *Routes) wants(dst netip.Prefix) bool {
+	if r == nil || r.wish.Load() == nil {
+		return false
+	}
+	_, ok := (*r.wish.Load())[dst]
+	return ok
 }
 
 // resync learns what is in the kernel before it applies what shall be.

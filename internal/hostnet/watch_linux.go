@@ -2,69 +2,120 @@ package hostnet
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"syscall"
 )
-
-// EventKind is what happened behind our back.
-type EventKind uint8
-
-// The kinds of events. Each is a reason to look again, none a command: the
-// receiver compares with what it wants and calls EnsureLink, Resync or
-// FindUnderlay, all of which may be called for nothing.
-const (
-	// Resync: anything may have happened. It is the first event of each
-	// Watch, and comes again when the kernel had to drop notifications.
-	Resync EventKind = iota
-	// TAPRemoved: the TAP is gone, and its routes with it.
-	TAPRemoved
-	// TAPAppeared: there is a TAP of that name again.
-	TAPAppeared
-	// TAPRenamed: the TAP has another name; Is holds it.
-	TAPRenamed
-	// TAPMAC: the TAP's MAC changed.
-	TAPMAC
-	// TAPMTU: the TAP's MTU changed.
-	TAPMTU
-	// TAPDown: the TAP was brought down; the kernel dropped its routes
-	// without a word.
-	TAPDown
-	// TAPUp: the TAP was brought up.
-	TAPUp
-	// TAPAddr: the TAP's addresses changed.
-	TAPAddr
-	// TAPBridge: the TAP was moved to another bridge, or out of one.
-	TAPBridge
-	// RoutesLost: somebody removed routes of ours.
-	RoutesLost
-	// UnderlayAddr: the underlay's addresses changed.
-	UnderlayAddr
-	// UnderlayMTU: the underlay's MTU changed, or its default route's.
-	UnderlayMTU
-	// UnderlayDown: the underlay is down or gone.
-	UnderlayDown
-	// UnderlayUp: the underlay is up again.
-	UnderlayUp
-)
-
-// Event is one thing that happened to the TAP, our routes or the underlay.
-type Event struct {
-	Kind EventKind
-	// Device is the interface's name, as it was before the event.
-	Device string
-	// Was and Is are the old and the new value in words, for the log.
-	Was, Is string
-}
 
 // WatchConfig names what to watch.
 type WatchConfig struct {
-	// TAP and Underlay are names of interfaces; an empty one is not watched.
+	// TAP and Underlay are names of interfaces, which need not be there yet;
+	// an empty one is not watched.
 	TAP, Underlay string
+	// Routes are the routes that should be there; nil when there are none.
+	Routes *Routes
 }
 
-// Watch calls events for everything that happens to the TAP, our routes or the
-// underlay until ctx is done; cancelling is no error. What changed before Watch
-// had subscribed is covered by its first event, Resync. Events are called one
-// at a time and from this goroutine; what happens meanwhile is not lost.
+// Watch calls events for everything that others do to the TAP, our routes and
+// the underlay, until ctx is done; cancelling is no error. What changed before
+// Watch had subscribed is covered by its first event, Resync. Events are called
+// one at a time and from this goroutine, and may call any method of the Host;
+// what happens meanwhile is seen afterwards. What the receiver itself changes
+// on the TAP comes back to it as an event too, so it must end with a look that
+// finds everything right. Our own changes of routes do not.
+//
+// Announcements only say where to look. What happened is found by comparing
+// what is with what was, so that many changes in a short time are one event,
+// and a change that was undone in the meantime is none.
 func (h *Host) Watch(ctx context.Context, c WatchConfig, events func(Event)) error {
-	return errors.ErrUnsupported
+	s, err := h.subscribe()
+	if err != nil {
+		return fmt.Errorf("watch the network: %w", err)
+	}
+	defer s.close()
+	stop := context.AfterFunc(ctx, s.close) // wakes the reader
+	defer stop()
+	w := watcher{
+		host:     h,
+		routes:   c.Routes,
+		tap:      sight{name: c.TAP},
+		underlay: sight{name: c.Underlay},
+	}
+	if _, err := w.look(true); err != nil {
+		return fmt.Errorf("watch the network: %w", err)
+	}
+	events(Event{Kind: Resync})
+	for ctx.Err() == nil {
+		es, err := w.next(s)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("watch the network: %w", err)
+		}
+		for _, e := range es {
+			events(e)
+		}
+	}
+	return nil
+}
+
+// watcher knows what it saw last and where it must look next.
+type watcher struct {
+	host     *Host
+	routes   *Routes
+	tap      sight
+	underlay sight
+
+	lost         bool // routes of ours were removed
+	lookTAP      bool
+	lookUnderlay bool
+}
+
+// next waits for announcements and returns what they came to.
+func (w *watcher) next(s *subscription) ([]Event, error) {
+	overrun, err := s.receive(w.note)
+	if err != nil {
+		return nil, err
+	}
+	es, err := w.look(overrun)
+	if overrun {
+		es = append([]Event{{Kind: Resync}}, es...)
+	}
+	return es, err
+}
+
+// note takes one announcement and remembers where to look.
+func (w *watcher) note(m syscall.NetlinkMessage) {
+	switch a := newAnnouncement(m); a.about {
+	case aboutInterface:
+		w.lookTAP = w.lookTAP || w.tap.concerned(a.index)
+		w.lookUnderlay = w.lookUnderlay || w.underlay.concerned(a.index)
+	case aboutRoute:
+		w.lookUnderlay = w.lookUnderlay || a.dst.Bits() == 0
+		w.lost = w.lost || a.port != w.host.port && (a.lost || w.routes.wants(a.dst))
+	}
+}
+
+// look finds out what happened where note said, or everywhere.
+func (w *watcher) look(everywhere bool) ([]Event, error) {
+	var es []Event
+	if everywhere || w.lookTAP {
+		was, is, err := w.host.see(&w.tap)
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, tapEvents(was, is)...)
+	}
+	if everywhere || w.lookUnderlay {
+		was, is, err := w.host.see(&w.underlay)
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, underlayEvents(was, is)...)
+	}
+	if w.lost {
+		es = append(es, Event{Kind: RoutesLost, Device: w.tap.name})
+	}
+	w.lost, w.lookTAP, w.lookUnderlay = false, false, false
+	return es, nil
 }
