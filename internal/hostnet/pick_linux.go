@@ -23,7 +23,7 @@ type choice struct {
 
 // pick finds the interface that o asks for among s.
 func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
-	defaults, err := h.defaultRoutes()
+	defaults, err := h.defaultRoutes(0)
 	if err != nil {
 		return choice{}, err
 	}
@@ -141,24 +141,41 @@ func byDefaultRoute(s []iface, defaults []defaultRoute) (choice, error) {
 }
 
 // defaultRoutes lists the main table's default routes, IPv4 before IPv6, the
-// better before the worse.
-func (h *Host) defaultRoutes() ([]defaultRoute, error) {
+// better before the worse: those through the interface of that index, or
+// through any when it is 0.
+func (h *Host) defaultRoutes(index int) ([]defaultRoute, error) {
 	var all []defaultRoute
 	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
-		rs, err := dump(func() ([]netlink.Route, error) {
-			return h.handle.RouteListFiltered(f, &netlink.Route{}, netlink.RT_FILTER_DST)
-		})
-		if err != nil {
+		ds, err := dump(func() ([]defaultRoute, error) { return h.defaultRoutesOf(f, index) })
+		if err != nil && !noIPv6(f, err) {
 			return nil, fmt.Errorf("list default routes: %w", err)
-		}
-		ds := make([]defaultRoute, 0, len(rs))
-		for _, r := range rs {
-			ds = append(ds, newDefaultRoutes(r)...)
 		}
 		slices.SortStableFunc(ds, func(a, b defaultRoute) int { return cmp.Compare(a.metric, b.metric) })
 		all = append(all, ds...)
 	}
 	return all, nil
+}
+
+func (h *Host) defaultRoutesOf(family, index int) ([]defaultRoute, error) {
+	// The index is for the kernel, which also finds it among several nexthops;
+	// without it ten thousand routes into the TAP would be listed, too.
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, LinkIndex: index}
+	var ds []defaultRoute
+	err := h.strict.RouteListFilteredIter(family, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+		if isDefault(r) {
+			ds = append(ds, newDefaultRoutes(r)...)
+		}
+		return true
+	})
+	return ds, err
+}
+
+func isDefault(r netlink.Route) bool {
+	if r.Dst == nil {
+		return true
+	}
+	bits, _ := r.Dst.Mask.Size()
+	return bits == 0
 }
 
 // newDefaultRoutes returns the nexthops of r as routes of their own.

@@ -16,8 +16,9 @@ import (
 // was seen, so that a new name does not hide it; when it is gone, one of the
 // name asked for takes its place.
 type sight struct {
-	name string // asked for; empty when nothing is
-	last *scene // nil when it was not there
+	name   string // asked for; empty when nothing is
+	routes bool   // its default routes matter, too
+	last   *scene // nil when it was not there
 }
 
 // scene is an interface at one moment, as far as changes of it are reported.
@@ -48,7 +49,7 @@ func (h *Host) see(s *sight) (was, is *scene, err error) {
 	}
 	l, err := h.find(s)
 	if err == nil {
-		is, err = h.scene(l.Attrs())
+		is, err = h.scene(l.Attrs(), s.routes)
 	}
 	if err != nil && !noLink(err) {
 		return nil, nil, fmt.Errorf("look at %s: %w", s.name, err)
@@ -68,27 +69,26 @@ func (h *Host) find(s *sight) (netlink.Link, error) {
 	return l, err
 }
 
-func (h *Host) scene(a *netlink.LinkAttrs) (*scene, error) {
+func (h *Host) scene(a *netlink.LinkAttrs, routes bool) (*scene, error) {
 	as, err := h.addrs()
 	if err != nil {
 		return nil, err
 	}
-	defaults, err := h.defaultRoutes()
-	if err != nil {
-		return nil, err
-	}
 	s := &scene{
-		name:     a.Name,
-		index:    a.Index,
-		mac:      addrOf(a.HardwareAddr),
-		mtu:      a.MTU,
-		routeMTU: routeMTU(defaults, a.Index),
-		up:       a.Flags&net.FlagUp != 0,
-		carrier:  a.Flags&net.FlagRunning != 0,
-		addrs:    describeAddrs(as, a.Index),
-		usable:   describeAddrs(newIface(a, as).addrs, a.Index),
+		name:    a.Name,
+		index:   a.Index,
+		mac:     addrOf(a.HardwareAddr),
+		mtu:     a.MTU,
+		up:      a.Flags&net.FlagUp != 0,
+		carrier: a.Flags&net.FlagRunning != 0,
+		addrs:   describeAddrs(as, a.Index),
+		usable:  describeAddrs(newIface(a, as).addrs, a.Index),
 	}
-	s.bridge, err = h.nameOf(a.MasterIndex)
+	if s.bridge, err = h.nameOf(a.MasterIndex); err != nil || !routes {
+		return s, err
+	}
+	defaults, err := h.defaultRoutes(a.Index)
+	s.routeMTU = routeMTU(defaults, a.Index)
 	return s, err
 }
 

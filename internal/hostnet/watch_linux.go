@@ -38,7 +38,7 @@ func (h *Host) Watch(ctx context.Context, c WatchConfig, events func(Event)) err
 		host:     h,
 		routes:   c.Routes,
 		tap:      sight{name: c.TAP},
-		underlay: sight{name: c.Underlay},
+		underlay: sight{name: c.Underlay, routes: true},
 	}
 	if _, err := w.look(true); err != nil {
 		return fmt.Errorf("watch the network: %w", err)
