@@ -5,54 +5,170 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
 )
+
+const etcdPort = 2379
 
 // Etcd is one member of an etcd cluster, the real program, on a machine of its own.
 type Etcd struct {
 	*Node
-	URL     string // for clients on the underlay
-	Process *Process
+	URL     string   // for clients on the underlay
+	Process *Process // the one started last
+
+	bin  string
+	args []string
 }
 
-// BuildEtcd builds the etcd program from the module go.etcd.io/etcd/server/v3 at
-// the version that the module of the working folder requires, and returns its
-// path. It is kept below os.UserCacheDir, so that it is built once.
-func BuildEtcd(ctx context.Context) (string, error) { return "", errors.ErrUnsupported }
-
-// StartEtcd starts a cluster of members (1, 3, 5) of the program bin and waits
-// until it serves. Agents started later use it instead of the embedded one.
+// StartEtcd starts a cluster of members (1, 3, 5) of the program bin, see
+// BuildEtcd, and waits until it serves. Agents started later use it instead of
+// the first host's embedded one.
 func (l *Lab) StartEtcd(ctx context.Context, bin string, members int) ([]*Etcd, error) {
-	return nil, errors.ErrUnsupported
+	if len(l.Etcd()) > 0 {
+		return nil, errors.New("start etcd: it has been started before")
+	}
+	var (
+		all     []*Etcd
+		cluster []string
+	)
+	for i := range members {
+		e, err := l.newEtcd(ctx, bin, i)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+		cluster = append(cluster, e.Name+"="+e.peerURL())
+	}
+	for _, e := range all {
+		e.args = append(e.args, "--initial-cluster", strings.Join(cluster, ","))
+		if err := e.start(); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range all {
+		if err := e.waitHealthy(ctx); err != nil {
+			return nil, err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.etcd = all
+	return all, nil
+}
+
+// Etcd returns the members that StartEtcd started.
+func (l *Lab) Etcd() []*Etcd {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.etcd
+}
+
+// newEtcd makes the machine of the i-th member.
+func (l *Lab) newEtcd(ctx context.Context, bin string, i int) (*Etcd, error) {
+	n, err := l.newNode("e"+strconv.Itoa(i+1), hostSysctls(l.cfg.IPv6))
+	if err != nil {
+		return nil, err
+	}
+	if err := l.plug(ctx, n, firstEtcd+i); err != nil {
+		return nil, err
+	}
+	e := &Etcd{Node: n, URL: etcdURL(n.Addr), bin: bin}
+	e.args = []string{
+		"--name", n.Name,
+		"--data-dir", filepath.Join(l.Dir, n.Name),
+		"--listen-client-urls", e.URL, "--advertise-client-urls", e.URL,
+		"--listen-peer-urls", e.peerURL(), "--initial-advertise-peer-urls", e.peerURL(),
+		"--log-level", "warn",
+		"--unsafe-no-fsync", // a killed process loses nothing by it, only a killed machine
+	}
+	return e, nil
+}
+
+func etcdURL(a netip.Addr) string {
+	return "http://" + netip.AddrPortFrom(a, etcdPort).String()
+}
+
+func (e *Etcd) peerURL() string {
+	return "http://" + netip.AddrPortFrom(e.Addr, etcdPort+1).String()
+}
+
+func (e *Etcd) start() (err error) {
+	e.Process, err = e.Start(e.bin, e.args...)
+	return err
 }
 
 // Kill ends the member with SIGKILL; Restart brings it back with its data.
-func (e *Etcd) Kill() {}
+func (e *Etcd) Kill() { e.Process.Kill() }
 
 // Pause freezes the member (SIGSTOP): its connections stay open and silent.
-func (e *Etcd) Pause() error { return errors.ErrUnsupported }
+func (e *Etcd) Pause() error { return e.Process.Signal(syscall.SIGSTOP) }
 
 // Resume ends Pause.
-func (e *Etcd) Resume() error { return errors.ErrUnsupported }
+func (e *Etcd) Resume() error { return e.Process.Signal(syscall.SIGCONT) }
 
-// Restart starts the member again on its data and waits until it serves.
-func (e *Etcd) Restart(ctx context.Context) error { return errors.ErrUnsupported }
-
-// EtcdURLs is where clients on the underlay find etcd.
-func (l *Lab) EtcdURLs() []string { return nil }
-
-// EtcdForward is a URL in the caller's namespace that leads to the same etcd.
-func (l *Lab) EtcdForward() (string, error) { return "", errors.ErrUnsupported }
-
-// Put writes a key through etcd's JSON gateway.
-func (l *Lab) Put(ctx context.Context, key, value string) error { return errors.ErrUnsupported }
-
-// Delete removes a key through etcd's JSON gateway.
-func (l *Lab) Delete(ctx context.Context, key string) error { return errors.ErrUnsupported }
-
-// List returns the keys that begin with prefix, and their values.
-func (l *Lab) List(ctx context.Context, prefix string) (map[string]string, error) {
-	return nil, errors.ErrUnsupported
+// Restart starts the member again on its data, after Kill, and waits until it
+// serves.
+func (e *Etcd) Restart(ctx context.Context) error {
+	if err := e.start(); err != nil {
+		return err
+	}
+	return e.waitHealthy(ctx)
 }
 
-var _ netip.Addr
+// waitHealthy waits until the member knows a leader.
+func (e *Etcd) waitHealthy(ctx context.Context) error {
+	client := e.httpClient()
+	return poll(ctx, e.Name+" to serve", 20*time.Millisecond, func() (bool, error) {
+		if e.Process.Ended() {
+			return false, fmt.Errorf("%s ended (%v):\n%s", e.Process.what, e.Process.err, e.Process.Tail(20))
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.URL+"/health", nil)
+		if err != nil {
+			return false, err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return false, nil // not there yet
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK, nil
+	})
+}
+
+// httpClient speaks HTTP from within the namespace and keeps no connection.
+func (n *Node) httpClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}}
+}
+
+// EtcdURLs is where clients on the underlay find etcd: the members that StartEtcd
+// started, else the first host.
+func (l *Lab) EtcdURLs() []string {
+	members := l.Etcd()
+	if len(members) == 0 {
+		return []string{etcdURL(l.Hosts[0].Addr)}
+	}
+	var urls []string
+	for _, e := range members {
+		urls = append(urls, e.URL)
+	}
+	return urls
+}
+
+// EtcdForward is a URL in the caller's namespace that leads to the first of
+// EtcdURLs, for a client of etcd in a test.
+func (l *Lab) EtcdForward() (string, error) {
+	l.forwardOnce.Do(func() {
+		var at netip.AddrPort
+		to := netip.MustParseAddrPort(strings.TrimPrefix(l.EtcdURLs()[0], "http://"))
+		at, l.forwardErr = l.fabric.Forward(to)
+		l.forward = "http://" + at.String()
+	})
+	return l.forward, l.forwardErr
+}

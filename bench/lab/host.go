@@ -5,7 +5,13 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
 )
 
 // Host is a machine of the underlay: one namespace with eth0 on the fabric, a
@@ -15,12 +21,38 @@ type Host struct {
 	ID         int          // from 1; its address is 192.0.2.<ID>
 	Subnet     netip.Prefix // the bridge's address and prefix, "10.10.3.1/24"; known once the agent is ready
 	Subnet6    netip.Prefix // its IPv6 twin, if any
-	MTU        int          // of containers; known once the agent is ready
+	MTU        int          // of containers, bytes; known once the agent is ready
 	Containers []*Container
 	Agent      *Process // the agent started last
 	TAP        string   // name of the agent's device
 
 	StateDir, SubnetFile, AdminSocket string // what the agent is told
+}
+
+// AddHost adds one more host, wired as the others.
+func (l *Lab) AddHost(ctx context.Context) (*Host, error) {
+	id := len(l.Hosts) + 1
+	if id > maxHosts {
+		return nil, fmt.Errorf("no more than %d hosts", maxHosts)
+	}
+	n, err := l.newNode("h"+strconv.Itoa(id), hostSysctls(l.cfg.IPv6))
+	if err != nil {
+		return nil, err
+	}
+	if err := l.plug(ctx, n, id); err != nil {
+		return nil, err
+	}
+	h := &Host{
+		Node: n, ID: id, TAP: "uvtep.1",
+		StateDir:    filepath.Join(l.Dir, n.Name, "state"),
+		SubnetFile:  filepath.Join(l.Dir, n.Name, "subnet.env"),
+		AdminSocket: filepath.Join(l.short, n.Name+".sock"),
+	}
+	if err := os.MkdirAll(h.StateDir, 0o700); err != nil {
+		return nil, err
+	}
+	l.Hosts = append(l.Hosts, h)
+	return h, nil
 }
 
 // Container is a namespace behind a host's bridge, as docker makes them: eth0
@@ -30,29 +62,122 @@ type Container struct {
 	Host *Host
 }
 
-// AgentArgs is the command line that StartAgent gives to uvtep, without extras.
-func (h *Host) AgentArgs() []string { return nil }
-
-// StartAgent runs `uvtep run` with AgentArgs, Config.AgentArgs and extra, and
-// returns when it is ready: subnet file written, TAP up.
-func (h *Host) StartAgent(ctx context.Context, extra ...string) error { return errors.ErrUnsupported }
+// containerBridge is docker's name for it; dockerd gets its address by --bip.
+const containerBridge = "docker0"
 
 // AddContainers adds n containers with the next free addresses of the subnet.
-func (h *Host) AddContainers(ctx context.Context, n int) error { return errors.ErrUnsupported }
+func (h *Host) AddContainers(ctx context.Context, n int) error {
+	if !h.Subnet.IsValid() {
+		return fmt.Errorf("add containers to %s: it has no subnet yet: start its agent first", h.Name)
+	}
+	if err := h.makeContainerBridge(); err != nil {
+		return err
+	}
+	for range n {
+		if err := h.addContainer(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// LinkDown sets eth0 down. LinkUp sets it up again, waits for the carrier, and
-// puts back the routes and addresses that the kernel dropped.
-func (h *Host) LinkDown() error { return errors.ErrUnsupported }
+// makeContainerBridge makes the bridge once.
+func (h *Host) makeContainerBridge() error {
+	if _, err := h.find(containerBridge); !errors.Is(err, ErrNoLink) {
+		return err
+	}
+	if err := h.addBridge(containerBridge, h.MTU); err != nil {
+		return err
+	}
+	if err := h.AddAddr(containerBridge, h.Subnet); err != nil || !h.Subnet6.IsValid() {
+		return err
+	}
+	return h.AddAddr(containerBridge, h.Subnet6)
+}
 
-// LinkUp undoes LinkDown.
-func (h *Host) LinkUp(ctx context.Context) error { return errors.ErrUnsupported }
+func (h *Host) addContainer(ctx context.Context) error {
+	port := "c" + strconv.Itoa(len(h.Containers)+1)
+	n, err := h.lab.newNode(h.Name+port, plainSysctls(h.Subnet6.IsValid()))
+	if err != nil {
+		return err
+	}
+	if err := h.addPort(ctx, containerBridge, port, n, hostDev, h.MTU); err != nil {
+		return err
+	}
+	i := len(h.Containers) + 1
+	if n.Addr, err = n.join(h.Subnet, i, default4); err != nil {
+		return err
+	}
+	if h.Subnet6.IsValid() {
+		if n.Addr6, err = n.join(h.Subnet6, i, default6); err != nil {
+			return err
+		}
+		if err := n.waitSolicitable(ctx, hostDev, n.Addr6); err != nil {
+			return err
+		}
+	}
+	h.Containers = append(h.Containers, &Container{Node: n, Host: h})
+	return nil
+}
 
-// Cut takes the host off the fabric without the host noticing: silence. Mend
-// undoes it.
-func (h *Host) Cut() error { return errors.ErrUnsupported }
+// join gives eth0 the i-th address after the bridge's and a default route to it.
+func (n *Node) join(bridge netip.Prefix, i int, everywhere netip.Prefix) (netip.Addr, error) {
+	a := bridge.Addr()
+	for range i {
+		a = a.Next()
+	}
+	if !bridge.Contains(a) {
+		return a, fmt.Errorf("no address left in %v for %s", bridge.Masked(), n.Name)
+	}
+	if err := n.AddAddr(hostDev, netip.PrefixFrom(a, bridge.Bits())); err != nil {
+		return a, err
+	}
+	return a, n.addRoute(hostDev, everywhere, bridge.Addr(), false)
+}
+
+// LinkDown sets eth0 down; the kernel drops its routes.
+func (h *Host) LinkDown() error { return h.SetUp(hostDev, false) }
+
+// LinkUp sets eth0 up again, waits for its carrier, and puts back the addresses
+// and routes that LinkDown cost, as a network manager would.
+func (h *Host) LinkUp(ctx context.Context) error {
+	if err := h.SetUp(hostDev, true); err != nil {
+		return err
+	}
+	if err := h.waitRunning(ctx, hostDev); err != nil {
+		return err
+	}
+	if err := h.lab.fabric.waitRunning(ctx, h.Name); err != nil {
+		return err
+	}
+	return h.address(ctx)
+}
+
+// Cut takes the host off the fabric without the host noticing: silence.
+func (h *Host) Cut() error {
+	return h.lab.fabric.on(h.Name, "cut", h.lab.fabric.nl.LinkSetNoMaster)
+}
 
 // Mend undoes Cut.
-func (h *Host) Mend() error { return errors.ErrUnsupported }
+func (h *Host) Mend() error {
+	f := h.lab.fabric
+	br, err := f.find(fabricBridge)
+	if err != nil {
+		return err
+	}
+	return f.on(h.Name, "mend", func(l netlink.Link) error { return f.nl.LinkSetMaster(l, br) })
+}
 
-// Readdress replaces the host's IPv4 address by another of the underlay.
-func (h *Host) Readdress(addr netip.Addr) error { return errors.ErrUnsupported }
+// Readdress replaces the host's IPv4 address by another of the underlay, with the
+// default route.
+func (h *Host) Readdress(ctx context.Context, addr netip.Addr) error {
+	old := netip.PrefixFrom(h.Addr, bits4)
+	err := h.on(hostDev, "delete address of", func(l netlink.Link) error {
+		return h.nl.AddrDel(l, &netlink.Addr{IPNet: ipNet(old)})
+	})
+	if err != nil {
+		return err
+	}
+	h.Addr = addr
+	return h.address(ctx)
+}

@@ -3,11 +3,18 @@
 package lab
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
+
+// overhead4 is what VXLAN over IPv4 costs of the underlay's MTU (RFC 7348 §5).
+// The kernel peer is the independent one: it takes nothing from our encap package.
+const overhead4 = 50
 
 // KernelConfig describes a vxlan device of the kernel.
 type KernelConfig struct {
@@ -26,34 +33,139 @@ type KernelPeer struct {
 	KernelConfig
 }
 
-// AddKernelPeer makes the device on the host, and gives Subnet and MTU to it, so
-// that containers can be added.
-func (h *Host) AddKernelPeer(ctx context.Context, cfg KernelConfig) (*KernelPeer, error) {
-	return nil, errors.ErrUnsupported
+// AddKernelPeer makes the device on the host, and gives Subnet and MTU to the
+// host, so that containers can be added.
+func (h *Host) AddKernelPeer(cfg KernelConfig) (*KernelPeer, error) {
+	if cfg.Name == "" {
+		cfg.Name = "flannel.1"
+	}
+	if cfg.VNI == 0 {
+		cfg.VNI = 1
+	}
+	if cfg.Port == 0 {
+		cfg.Port = 4789
+	}
+	under, err := h.find(hostDev)
+	if err != nil {
+		return nil, err
+	}
+	a := netlink.NewLinkAttrs()
+	a.Name, a.HardwareAddr, a.MTU = cfg.Name, cfg.MAC, under.Attrs().MTU-overhead4
+	err = h.nl.LinkAdd(&netlink.Vxlan{
+		LinkAttrs: a, VxlanId: cfg.VNI, VtepDevIndex: under.Attrs().Index, SrcAddr: h.Addr.AsSlice(),
+		Port: cfg.Port, UDPCSum: cfg.UDPCSum,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make vxlan device %q in %s: %w", cfg.Name, h.Name, err)
+	}
+	base := cfg.Subnet.Masked().Addr()
+	if err := h.AddAddr(cfg.Name, netip.PrefixFrom(base, base.BitLen())); err != nil {
+		return nil, err
+	}
+	if err := h.SetUp(cfg.Name, true); err != nil {
+		return nil, err
+	}
+	made, err := h.Link(cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MAC = made.MAC
+	h.Subnet, h.MTU = netip.PrefixFrom(base.Next(), cfg.Subnet.Bits()), a.MTU
+	return &KernelPeer{Host: h, KernelConfig: cfg}, nil
 }
 
 // Remote is what a kernel peer must know of another host.
 type Remote struct {
-	Subnet netip.Prefix
-	VTEP   netip.Addr
-	MAC    net.HardwareAddr
+	Subnet netip.Prefix     // its lease, "10.10.8.0/24"
+	VTEP   netip.Addr       // its address on the underlay
+	MAC    net.HardwareAddr // of its vxlan device or TAP
 }
 
 // Remote describes the peer to others.
-func (k *KernelPeer) Remote() Remote { return Remote{} }
+func (k *KernelPeer) Remote() Remote {
+	return Remote{Subnet: k.Subnet.Masked(), VTEP: k.Host.Addr, MAC: k.MAC}
+}
 
-// Add makes route, neighbour and FDB entry for another host.
-func (k *KernelPeer) Add(r Remote) error { return errors.ErrUnsupported }
+// entries are the neighbour and the FDB entry for another host.
+func (k *KernelPeer) entries(l netlink.Link, r Remote) [2]*netlink.Neigh {
+	index := l.Attrs().Index
+	return [2]*netlink.Neigh{
+		{
+			LinkIndex: index, State: netlink.NUD_PERMANENT, Type: unix.RTN_UNICAST,
+			IP: r.Subnet.Masked().Addr().AsSlice(), HardwareAddr: r.MAC,
+		},
+		{
+			LinkIndex: index, State: netlink.NUD_PERMANENT, Family: unix.AF_BRIDGE, Flags: netlink.NTF_SELF,
+			IP: r.VTEP.AsSlice(), HardwareAddr: r.MAC,
+		},
+	}
+}
+
+// Add makes neighbour, FDB entry and route for another host, in this order, or
+// changes those that are there.
+func (k *KernelPeer) Add(r Remote) error {
+	err := k.Host.on(k.Name, "add peer to", func(l netlink.Link) error {
+		for _, n := range k.entries(l, r) {
+			if err := k.Host.nl.NeighSet(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return k.Host.addRoute(k.Name, r.Subnet.Masked(), r.Subnet.Masked().Addr(), true)
+}
 
 // Remove takes them away.
-func (k *KernelPeer) Remove(r Remote) error { return errors.ErrUnsupported }
+func (k *KernelPeer) Remove(r Remote) error {
+	return k.Host.on(k.Name, "remove peer from", func(l netlink.Link) error {
+		dst := ipNet(r.Subnet.Masked())
+		if err := k.Host.nl.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst}); err != nil {
+			return err
+		}
+		for _, n := range k.entries(l, r) {
+			if err := k.Host.nl.NeighDel(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
 // Lease is the peer's registration in flannel's format: the key below the
 // prefix, "subnets/10.10.7.0-24", and the value.
-func (k *KernelPeer) Lease() (key, value string) { return "", "" }
+func (k *KernelPeer) Lease() (key, value string) {
+	key = "subnets/" + strings.ReplaceAll(k.Subnet.Masked().String(), "/", "-")
+	value = fmt.Sprintf(`{"PublicIP":%q,"PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":%d,"VtepMAC":%q}}`,
+		k.Host.Addr, k.VNI, k.MAC)
+	return key, value
+}
 
-// KernelMesh gives every host a kernel vxlan device with the subnets 10.10.1.0/24,
-// 10.10.2.0/24, … and introduces all to each other. Subnet and MAC of cfg are unused.
-func (l *Lab) KernelMesh(ctx context.Context, cfg KernelConfig) ([]*KernelPeer, error) {
-	return nil, errors.ErrUnsupported
+// KernelMesh gives every host a kernel vxlan device, with the subnets
+// 10.10.1.0/24, 10.10.2.0/24 and so on, and introduces all to each other. Subnet
+// and MAC of cfg are not used.
+func (l *Lab) KernelMesh(cfg KernelConfig) ([]*KernelPeer, error) {
+	var peers []*KernelPeer
+	for _, h := range l.Hosts {
+		cfg.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 10, byte(h.ID), 0}), 24)
+		cfg.MAC = nil
+		k, err := h.AddKernelPeer(cfg)
+		if err != nil {
+			return nil, err
+		}
+		peers = append(peers, k)
+	}
+	for _, k := range peers {
+		for _, other := range peers {
+			if k == other {
+				continue
+			}
+			if err := k.Add(other.Remote()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return peers, nil
 }

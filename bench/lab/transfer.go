@@ -5,6 +5,8 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -15,8 +17,30 @@ type Flow struct {
 	For     time.Duration // or for how long
 	At      netip.Addr    // the receiver's address to use; zero means its Addr
 	Streams int           // parallel TCP connections; 0 means 1
-	Size    int           // bytes of payload a UDP datagram; 0 means 1200
+	Size    int           // bytes of payload in a UDP datagram, at least 8; 0 means 1200
 	NoHash  bool          // TCP: do not compare SHA-256 sums, which cost throughput
+}
+
+// withDefaults fills in what was left out, for a flow to a node.
+func (f Flow) withDefaults(to *Node) (Flow, error) {
+	if !f.At.IsValid() {
+		f.At = to.Addr
+	}
+	if f.Streams == 0 {
+		f.Streams = 1
+	}
+	if f.Size == 0 {
+		f.Size = 1200
+	}
+	switch {
+	case (f.Bytes > 0) == (f.For > 0):
+		return f, errors.New("flow: want Bytes or For, one of them")
+	case f.Size < seqLen || f.Size > maxDatagram:
+		return f, fmt.Errorf("flow: Size %d: want %d to %d", f.Size, seqLen, maxDatagram)
+	case f.Streams < 0:
+		return f, fmt.Errorf("flow: %d streams", f.Streams)
+	}
+	return f, nil
 }
 
 // Transfer is what came of a flow.
@@ -30,15 +54,27 @@ type Transfer struct {
 }
 
 // BitsPerSecond is the payload's rate.
-func (t Transfer) BitsPerSecond() float64 { return 0 }
-
-// TCP sends bytes from the node to another over TCP. It fails if what arrives is
-// not what was sent, by SHA-256.
-func (n *Node) TCP(ctx context.Context, to *Node, f Flow) (Transfer, error) {
-	return Transfer{}, errors.ErrUnsupported
+func (t Transfer) BitsPerSecond() float64 {
+	if t.Took <= 0 {
+		return 0
+	}
+	return float64(t.Bytes) * 8 / t.Took.Seconds()
 }
 
-// UDP sends numbered datagrams as fast as it can. Loss is no error.
-func (n *Node) UDP(ctx context.Context, to *Node, f Flow) (Transfer, error) {
-	return Transfer{}, errors.ErrUnsupported
+// closeOnEnd closes what c holds when ctx ends, so that blocked calls return. The
+// function that it returns undoes that.
+func closeOnEnd(ctx context.Context, c ...net.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		for _, conn := range c {
+			_ = conn.Close()
+		}
+	})
+}
+
+// because prefers the reason for which ctx ended to what it made fail.
+func because(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }

@@ -1,0 +1,100 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// The lab speaks to etcd through its JSON gateway, so that it needs no client of
+// etcd: what it writes and reads is independent of the code under test. Keys and
+// values are base64 there, which is how encoding/json writes []byte.
+
+type kvRequest struct {
+	Key      []byte `json:"key"`
+	RangeEnd []byte `json:"range_end,omitempty"`
+	Value    []byte `json:"value,omitempty"`
+}
+
+type kvResponse struct {
+	KVs []struct {
+		Key   []byte `json:"key"`
+		Value []byte `json:"value"`
+	} `json:"kvs"`
+}
+
+// Put writes a key, without an etcd lease.
+func (l *Lab) Put(ctx context.Context, key, value string) error {
+	return l.kv(ctx, "put", kvRequest{Key: []byte(key), Value: []byte(value)}, nil)
+}
+
+// Delete removes a key. Deleting what is not there is no error.
+func (l *Lab) Delete(ctx context.Context, key string) error {
+	return l.kv(ctx, "deleterange", kvRequest{Key: []byte(key)}, nil)
+}
+
+// List returns the keys that begin with prefix, which must not be empty, and
+// their values.
+func (l *Lab) List(ctx context.Context, prefix string) (map[string]string, error) {
+	if prefix == "" {
+		return nil, errors.New("etcd: list without prefix")
+	}
+	end := []byte(prefix)
+	end[len(end)-1]++ // the first key that does not begin with prefix
+	var resp kvResponse
+	if err := l.kv(ctx, "range", kvRequest{Key: []byte(prefix), RangeEnd: end}, &resp); err != nil {
+		return nil, err
+	}
+	found := make(map[string]string, len(resp.KVs))
+	for _, kv := range resp.KVs {
+		found[string(kv.Key)] = string(kv.Value)
+	}
+	return found, nil
+}
+
+// kv asks the members one after the other until one answers.
+func (l *Lab) kv(ctx context.Context, verb string, in kvRequest, out *kvResponse) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	client := l.fabric.httpClient()
+	var errs []error
+	for _, url := range l.EtcdURLs() {
+		err := post(ctx, client, url+"/v3/kv/"+verb, body, out)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return fmt.Errorf("etcd: %s %q: %w", verb, in.Key, errors.Join(errs...))
+}
+
+func post(ctx context.Context, client *http.Client, url string, body []byte, out *kvResponse) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(answer))
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
+}

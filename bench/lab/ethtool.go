@@ -1,0 +1,153 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// From linux/ethtool.h, which x/sys/unix has in part only.
+const (
+	stringSetFeatures = 4  // ETH_SS_FEATURES
+	stringLen         = 32 // ETH_GSTRING_LEN
+	maxFeatures       = 256
+)
+
+// ethtool is a socket on which the SIOCETHTOOL calls for one device are made.
+type ethtool struct {
+	fd  int
+	dev string
+}
+
+// offloadsOff makes a device send and receive frames as a plain wire carries them,
+// as `ethtool -K DEV tx off tso off gso off gro off` does: no superframes, no
+// unfinished checksums. A veth has all of them on by default.
+func (n *Node) offloadsOff(dev string) error {
+	err := n.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return ethtool{fd, dev}.disable(offload)
+	})
+	if err != nil {
+		return fmt.Errorf("offloads of %q in %s: %w", dev, n.Name, err)
+	}
+	return nil
+}
+
+// offload tells whether a feature of that name makes frames differ from the
+// wire's.
+func offload(name string) bool {
+	return strings.HasPrefix(name, "tx-checksum") || strings.HasPrefix(name, "rx-gro") ||
+		strings.HasSuffix(name, "-segmentation") || name == "tx-gso-list" || name == "rx-udp-gro-forwarding"
+}
+
+// disable switches off the features that unwanted accepts, and checks that.
+func (e ethtool) disable(unwanted func(name string) bool) error {
+	names, err := e.features()
+	if err != nil {
+		return err
+	}
+	before, err := e.active(len(names))
+	if err != nil {
+		return err
+	}
+	blocks := (len(names) + 31) / 32
+	set := make([]uint32, 2+2*blocks) // cmd, size, then pairs: valid, requested
+	set[0], set[1] = unix.ETHTOOL_SFEATURES, uint32(blocks)
+	for i, name := range names {
+		if unwanted(name) && before[i] {
+			set[2+2*(i/32)] |= 1 << (i % 32)
+		}
+	}
+	if err := e.call(unsafe.Pointer(&set[0])); err != nil {
+		return err
+	}
+	after, err := e.active(len(names))
+	if err != nil {
+		return err
+	}
+	var left []string
+	for i, name := range names {
+		if unwanted(name) && after[i] {
+			left = append(left, name)
+		}
+	}
+	if len(left) > 0 {
+		return errors.New("cannot be switched off: " + strings.Join(left, ", "))
+	}
+	return nil
+}
+
+// features lists the names of the device's features, in the order of their bits.
+func (e ethtool) features() ([]string, error) {
+	size := struct {
+		cmd, _ uint32
+		mask   uint64
+		data   uint32
+	}{cmd: unix.ETHTOOL_GSSET_INFO, mask: 1 << stringSetFeatures}
+	if err := e.call(unsafe.Pointer(&size)); err != nil {
+		return nil, err
+	}
+	if size.data > maxFeatures {
+		return nil, fmt.Errorf("%d features: want %d at most", size.data, maxFeatures)
+	}
+	var list struct {
+		cmd, set, n uint32
+		data        [maxFeatures * stringLen]byte
+	}
+	list.cmd, list.set, list.n = unix.ETHTOOL_GSTRINGS, stringSetFeatures, size.data
+	if err := e.call(unsafe.Pointer(&list)); err != nil {
+		return nil, err
+	}
+	names := make([]string, list.n)
+	for i := range names {
+		name, _, _ := bytes.Cut(list.data[i*stringLen:(i+1)*stringLen], []byte{0})
+		names[i] = string(name)
+	}
+	return names, nil
+}
+
+// active tells which of n features are on.
+func (e ethtool) active(n int) ([]bool, error) {
+	blocks := (n + 31) / 32
+	get := make([]uint32, 2+4*blocks) // cmd, size, then fours: available, requested, active, never changed
+	get[0], get[1] = unix.ETHTOOL_GFEATURES, uint32(blocks)
+	if err := e.call(unsafe.Pointer(&get[0])); err != nil {
+		return nil, err
+	}
+	on := make([]bool, n)
+	for i := range on {
+		on[i] = get[2+4*(i/32)+2]&(1<<(i%32)) != 0
+	}
+	return on, nil
+}
+
+// call makes one SIOCETHTOOL with the structure at data, which begins with the
+// command.
+func (e ethtool) call(data unsafe.Pointer) error {
+	req := struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte // struct ifreq is 40 bytes on 64-bit machines
+	}{data: data}
+	copy(req.name[:unix.IFNAMSIZ-1], e.dev)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(e.fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
+	runtime.KeepAlive(data)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// isErrno tells whether err is or wraps the errno.
+func isErrno(err error, want unix.Errno) bool { return errors.Is(err, want) }
