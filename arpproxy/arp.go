@@ -74,15 +74,33 @@ func (v View) TargetMAC() ether.Addr { return ether.Addr(v[offTargetMAC:offTarge
 // TargetIP returns the target's protocol address.
 func (v View) TargetIP() netip.Addr { return netip.AddrFrom4([4]byte(v[offTargetIP:ARPLen])) }
 
-// message is what an ARP message says.
-type message struct {
+// message is what v says, with Answer when that is to be judged. Operations
+// that the proxy does not know pass.
+func (v View) message() (message, Action) {
+	if !v.Valid() {
+		return message{}, Malformed
+	}
+	m := message{ip: v.SenderIP(), mac: v.SenderMAC(), target: v.TargetIP()}
+	switch op := v.Op(); {
+	case op != OpRequest && op != OpReply:
+		return m, Pass
+	case m.ip == m.target: // RFC 5227 §2.3; the reply form is as common
+		m.kind = announcement
+	case op == OpReply:
+		m.kind = statement
+	}
+	return m, Answer
+}
+
+// arpMessage is an ARP message to be written.
+type arpMessage struct {
 	op                   Op
 	senderMAC, targetMAC ether.Addr
 	senderIP, targetIP   [4]byte
 }
 
 // put writes m to the first ARPLen bytes of b.
-func (m *message) put(b []byte) {
+func (m *arpMessage) put(b []byte) {
 	_ = b[ARPLen-1]
 	binary.BigEndian.PutUint16(b, hardwareEthernet)
 	binary.BigEndian.PutUint16(b[2:], uint16(ether.TypeIPv4))

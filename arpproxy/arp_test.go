@@ -8,7 +8,7 @@ import (
 )
 
 func TestAViewReadsWhatWasPut(t *testing.T) {
-	want := message{
+	want := arpMessage{
 		op:        0x0102,
 		senderMAC: asker, targetMAC: hostMAC,
 		senderIP: addr(askerIP).As4(), targetIP: addr(hostIP).As4(),
@@ -19,12 +19,12 @@ func TestAViewReadsWhatWasPut(t *testing.T) {
 	if !v.Valid() {
 		t.Fatal("Valid() = false")
 	}
-	got := message{
+	got := arpMessage{
 		op:        v.Op(),
 		senderMAC: v.SenderMAC(), targetMAC: v.TargetMAC(),
 		senderIP: v.SenderIP().As4(), targetIP: v.TargetIP().As4(),
 	}
-	if d := cmp.Diff(got, want, cmp.AllowUnexported(message{})); d != "" {
+	if d := cmp.Diff(got, want, cmp.AllowUnexported(arpMessage{})); d != "" {
 		t.Errorf("message (-got +want):\n%s", d)
 	}
 }

@@ -3,51 +3,11 @@ package arpproxy
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/fdb"
 )
-
-// Action is what becomes of a frame from the TAP, as far as the proxy has a
-// say. The zero Action is Pass.
-type Action uint8
-
-const (
-	// Pass means that the frame is none of the proxy's business: it is
-	// forwarded as any frame.
-	Pass Action = iota
-	// Answer means that Reply answers the frame, and nothing goes out.
-	Answer
-	// Silent means that the frame is dropped: nobody is to answer it.
-	Silent
-	// Malformed means that the frame is dropped because it is not what its
-	// type says.
-	Malformed
-	// Conflict means that the frame is dropped because its sender claims an
-	// address that is bound to another station. The binding is returned.
-	Conflict
-	// Unknown means a question for an address without a binding. It is
-	// dropped, or replicated where the network floods.
-	Unknown
-	// Gratuitous means an announcement that conflicts with nothing. It is
-	// dropped, or replicated where the network floods.
-	Gratuitous
-)
-
-var actions = [...]string{
-	Pass: "Pass", Answer: "Answer", Silent: "Silent", Malformed: "Malformed",
-	Conflict: "Conflict", Unknown: "Unknown", Gratuitous: "Gratuitous",
-}
-
-// String returns the name of the constant.
-func (a Action) String() string {
-	if int(a) < len(actions) {
-		return actions[a]
-	}
-	return "Action(" + strconv.Itoa(int(a)) + ")"
-}
 
 // Own is what the host that the TAP belongs to has itself in the VNI. The
 // slice is only read.
@@ -58,85 +18,93 @@ type Own struct {
 }
 
 // Decide returns what becomes of f, which came from the TAP of vni, and the
-// binding that decided it, where one did. f must be valid. Decide does not
-// change or keep f, and does not allocate.
+// binding that decided it, where one did. f must be valid; a tagged frame
+// passes. Decide does not change or keep f, and does not allocate.
 func Decide(f ether.Frame, vni encap.VNI, t *Table, own Own) (Action, Binding) {
+	var m message
+	var a Action
 	switch f.Type() {
 	case ether.TypeARP:
-		return decideARP(f, vni, t, own)
-	default:
-		return Pass, Binding{}
+		m, a = View(f.Payload()).message()
+	case ether.TypeIPv6:
+		m, a = readND(f)
 	}
+	if a != Answer {
+		return a, Binding{}
+	}
+	return m.judge(f, vni, t, own)
 }
 
-// decideARP decides about an ARP frame.
-func decideARP(f ether.Frame, vni encap.VNI, t *Table, own Own) (Action, Binding) {
-	v := View(f.Payload())
-	if !v.Valid() {
-		return Malformed, Binding{}
-	}
-	op, sender, target := v.Op(), v.SenderIP(), v.TargetIP()
-	if op != OpRequest && op != OpReply {
-		return Pass, Binding{}
-	}
-	if b, ok := claim(t, Key{vni, sender}, v.SenderMAC(), own); ok {
+// message is what a frame of address resolution says, ARP or ND.
+type message struct {
+	kind kind
+	// ip is the address that the sender claims to have; 0.0.0.0 or :: in a
+	// probe, which claims nothing yet.
+	ip netip.Addr
+	// mac is the Ethernet address that the sender claims for ip.
+	mac ether.Addr
+	// target is the address asked for; in a statement it is the claim itself.
+	target netip.Addr
+}
+
+// kind is what a message is for.
+type kind uint8
+
+const (
+	question     kind = iota // who has target?
+	statement                // an answer to somebody
+	announcement             // a statement nobody asked for
+)
+
+// judge decides about a message that is what it should be. These are the rules
+// of RFC 5227 and RFC 9161 §3.3, one below the other.
+func (m *message) judge(f ether.Frame, vni encap.VNI, t *Table, own Own) (Action, Binding) {
+	if b, ok := m.foreign(vni, t, own); ok {
 		return Conflict, b
 	}
-	announcement := sender == target // RFC 5227 §2.3; the reply form is as common
-	switch {
-	case op == OpReply && !announcement:
-		return Pass, Binding{}
-	case v.SenderMAC() != f.Src(), !station(f.Src()), !resolvable(target):
-		return Silent, Binding{}
-	case announcement:
-		return announced(f)
-	}
-	return question(f, Key{vni, target}, t, own)
-}
-
-// claim looks for a binding of the sender's address to another station than
-// the sender. RFC 9161 §3.7: what the control plane says is not overridden.
-// The host's own claims stand above a table that may be late.
-func claim(t *Table, k Key, sender ether.Addr, own Own) (Binding, bool) {
-	b, ok := t.Lookup(k.VNI, k.IP)
-	if !ok || b.MAC == sender || k.IP.IsUnspecified() || slices.Contains(own.IPs, k.IP) {
-		return Binding{}, false
-	}
-	return b, true
-}
-
-// announced decides about an announcement. One that is told to a single
-// station is a frame like any other.
-func announced(f ether.Frame) (Action, Binding) {
-	if f.Dst().IsMulticast() {
-		return Gratuitous, Binding{}
-	}
-	return Pass, Binding{}
-}
-
-// question decides about a well-formed request for the address of k, ARP or
-// ND, that comes from the station f is from.
-func question(f ether.Frame, k Key, t *Table, own Own) (Action, Binding) {
-	if slices.Contains(own.IPs, k.IP) {
-		return Silent, Binding{}
-	}
-	b, ok := t.Lookup(k.VNI, k.IP)
 	unicast := !f.Dst().IsMulticast()
+	switch {
+	case m.kind == statement, m.kind == announcement && unicast:
+		return Pass, Binding{}
+	case !m.honest(f) || !resolvable(m.target):
+		return Silent, Binding{}
+	case m.kind == announcement:
+		return Gratuitous, Binding{}
+	case slices.Contains(own.IPs, m.target):
+		return Silent, Binding{}
+	}
+	b, ok := t.Lookup(vni, m.target)
 	switch {
 	case !ok && unicast:
 		return Pass, Binding{}
 	case !ok:
 		return Unknown, Binding{}
-	case b.MAC == f.Src(): // RFC 5227 §2.1.1: nobody is told that their address is taken by themselves
+	case b.MAC == m.mac: // nobody is told that their address is taken by themselves
 		return Silent, b
-	case unicast && b.Origin != fdb.Lease: // RFC 9161 §3.3: the owner is polled, and answers
+	case unicast && b.Origin != fdb.Lease: // the owner is polled, and answers
 		return Pass, b
 	}
 	return Answer, b
 }
 
-// station reports whether a can be the address of one station.
-func station(a ether.Addr) bool { return !a.IsMulticast() && !a.IsZero() }
+// foreign looks for a binding of the sender's address to another station than
+// the sender. RFC 9161 §3.7: what the control plane says is not overridden.
+// The host's own claims stand above a table that may be late.
+func (m *message) foreign(vni encap.VNI, t *Table, own Own) (Binding, bool) {
+	b, ok := t.Lookup(vni, m.ip)
+	if !ok || b.MAC == m.mac || m.ip.IsUnspecified() || slices.Contains(own.IPs, m.ip) {
+		return Binding{}, false
+	}
+	return b, true
+}
+
+// honest reports whether f comes from the one station that it claims to be
+// from: an answer goes to the frame's source, so nobody can have answers sent
+// to others.
+func (m *message) honest(f ether.Frame) bool {
+	return m.mac == f.Src() && !m.mac.IsMulticast() && !m.mac.IsZero() &&
+		(m.ip.IsUnspecified() || resolvable(m.ip))
+}
 
 // resolvable reports whether ip can be the address of one station.
 func resolvable(ip netip.Addr) bool {
