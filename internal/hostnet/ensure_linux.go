@@ -31,8 +31,11 @@ type LinkConfig struct {
 // is right already is not touched, so it may be called at any time and as
 // often as one likes. The kernel's own noise on the interface (IPv6 link-local
 // address, router solicitations) is turned off, and an alias marks it as ours.
-// On an error some of it may be done; calling again does the rest.
+// On an error some of it may be done; calling again does the rest. Watch does
+// not tell what EnsureLink did.
 func (h *Host) EnsureLink(name string, c LinkConfig) (Link, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	a, err := h.attrs(name)
 	if err != nil {
 		return Link{}, err
@@ -53,7 +56,12 @@ func (h *Host) EnsureLink(name string, c LinkConfig) (Link, error) {
 			return Link{}, fmt.Errorf("%s %s: %w", step.what, name, err)
 		}
 	}
-	return h.FindLink(name)
+	l, err := h.FindLink(name)
+	if err == nil {
+		h.turn++
+		h.attire[l.Index] = attire{turn: h.turn, config: c, addrs: describePrefixes(l.Addrs)}
+	}
+	return l, err
 }
 
 // addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.

@@ -2,6 +2,7 @@ package hostnet
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/rs/zerolog"
 	"github.com/vishvananda/netlink"
@@ -29,6 +30,10 @@ type Host struct {
 	strict *netlink.Handle  // its listings are filtered by the kernel
 	socket *nl.SocketHandle // for requests that netlink.Handle has no words for
 	port   uint32           // socket's number: announcements of our own changes bear it
+
+	mu     sync.Mutex // held while an interface is dressed, or looked at by Watch
+	attire map[int]attire
+	turn   uint64 // counts EnsureLink
 }
 
 // Open returns the network that c names. Close releases it.
@@ -37,7 +42,7 @@ func Open(c Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{log: c.Log, ns: ns}
+	h := &Host{log: c.Log, ns: ns, attire: map[int]attire{}}
 	if err := h.dial(); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("open netlink: %w", err)

@@ -88,6 +88,10 @@ func (h *Host) addrsOn(index int) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, err
 	}
+	return prefixesOn(as, index), nil
+}
+
+func prefixesOn(as []addr, index int) []netip.Prefix {
 	var ps []netip.Prefix
 	for _, a := range as {
 		if a.index == index {
@@ -95,7 +99,7 @@ func (h *Host) addrsOn(index int) ([]netip.Prefix, error) {
 		}
 	}
 	slices.SortFunc(ps, netip.Prefix.Compare)
-	return ps, nil
+	return ps
 }
 
 // addrOf is an Ethernet address in our words; interfaces without one (lo, tun)

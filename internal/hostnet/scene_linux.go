@@ -3,6 +3,7 @@ package hostnet
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,35 @@ type sight struct {
 	name   string // asked for; empty when nothing is
 	routes bool   // its default routes matter, too
 	last   *scene // nil when it was not there
+	turn   uint64 // of the last EnsureLink that was taken into account
+}
+
+// attire is what EnsureLink made of an interface last: no news to anybody.
+type attire struct {
+	turn   uint64
+	config LinkConfig
+	addrs  string
+}
+
+// over is the scene was, or is where that is another interface, as EnsureLink
+// left it.
+func (a attire) over(was, is *scene) *scene {
+	if was == nil || was.index != is.index {
+		was = is
+	}
+	s := *was
+	s.addrs = a.addrs
+	s.up = s.up || a.config.Up
+	if !a.config.MAC.IsZero() {
+		s.mac = a.config.MAC
+	}
+	if a.config.MTU != 0 {
+		s.mtu = a.config.MTU
+	}
+	if a.config.Bridge != "" {
+		s.bridge = a.config.Bridge
+	}
+	return &s
 }
 
 // scene is an interface at one moment, as far as changes of it are reported.
@@ -41,8 +71,11 @@ func (s *sight) concerned(index int) bool {
 	return s.name != "" && (s.last == nil || s.last.index == index)
 }
 
-// see looks at an interface again; nil is one that is not there.
+// see looks at an interface again; nil is one that is not there. What we did to
+// it meanwhile it was so before.
 func (h *Host) see(s *sight) (was, is *scene, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	was = s.last
 	if s.name == "" {
 		return nil, nil, nil
@@ -55,6 +88,13 @@ func (h *Host) see(s *sight) (was, is *scene, err error) {
 		return nil, nil, fmt.Errorf("look at %s: %w", s.name, err)
 	}
 	s.last = is
+	if is == nil {
+		return was, nil, nil
+	}
+	if a, ours := h.attire[is.index]; ours && a.turn > s.turn {
+		s.turn = a.turn
+		was = a.over(was, is)
+	}
 	return was, is, nil
 }
 
@@ -81,8 +121,8 @@ func (h *Host) scene(a *netlink.LinkAttrs, routes bool) (*scene, error) {
 		mtu:     a.MTU,
 		up:      a.Flags&net.FlagUp != 0,
 		carrier: a.Flags&net.FlagRunning != 0,
-		addrs:   describeAddrs(as, a.Index),
-		usable:  describeAddrs(newIface(a, as).addrs, a.Index),
+		addrs:   describePrefixes(prefixesOn(as, a.Index)),
+		usable:  describeAddrs(newIface(a, as).addrs),
 	}
 	if s.bridge, err = h.nameOf(a.MasterIndex); err != nil || !routes {
 		return s, err
@@ -108,12 +148,19 @@ func (h *Host) nameOf(index int) (string, error) {
 	return l.Attrs().Name, nil
 }
 
-func describeAddrs(as []addr, index int) string {
-	var words []string
+// describeAddrs are addresses in words, in the order given.
+func describeAddrs(as []addr) string {
+	var ps []netip.Prefix
 	for _, a := range as {
-		if a.index == index {
-			words = append(words, a.prefix.String())
-		}
+		ps = append(ps, a.prefix)
+	}
+	return describePrefixes(ps)
+}
+
+func describePrefixes(ps []netip.Prefix) string {
+	var words []string
+	for _, p := range ps {
+		words = append(words, p.String())
 	}
 	return strings.Join(words, " ")
 }

@@ -19,9 +19,8 @@ type WatchConfig struct {
 // the underlay, until ctx is done; cancelling is no error. What changed before
 // Watch had subscribed is covered by its first event, Resync. Events are called
 // one at a time and from this goroutine, and may call any method of the Host;
-// what happens meanwhile is seen afterwards. What the receiver itself changes
-// on the TAP comes back to it as an event too, so it must end with a look that
-// finds everything right. Our own changes of routes do not.
+// what happens meanwhile is seen afterwards. What is done through this Host, by
+// EnsureLink and Routes, is not told.
 //
 // Announcements only say where to look. What happened is found by comparing
 // what is with what was, so that many changes in a short time are one event,

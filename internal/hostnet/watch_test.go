@@ -3,12 +3,15 @@ package hostnet
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/uvtep/uvtep/encap/ether"
 )
 
 // onlooker is a Watch that runs beside a test.
@@ -187,6 +190,19 @@ func TestWatchKeepsQuietAbout(t *testing.T) {
 			_, err := s.EnsureLink("uvtep.1", dressed())
 			s.check(err)
 		}},
+		{"the TAP's new clothes, which are our own doing", func(s *space, _ *Routes) {
+			_, err := s.EnsureLink("uvtep.1", LinkConfig{
+				MAC: ether.Addr{2, 0, 0, 0, 0, 9}, MTU: 1410, Up: true, Bridge: "br0",
+				Addrs: []netip.Prefix{netip.MustParsePrefix("10.10.99.0/32")},
+			})
+			s.check(err)
+		}},
+		{"what others did and we put right before it was seen", func(s *space, _ *Routes) {
+			s.mu.Lock() // Watch cannot look
+			s.check(s.nl.LinkSetHardwareAddr(s.link("uvtep.1"), []byte{2, 0, 0, 0, 0, 9}))
+			s.check(s.nl.LinkSetHardwareAddr(s.link("uvtep.1"), vtep[:]))
+			s.mu.Unlock()
+		}},
 		{"foreign routes", func(s *space, _ *Routes) {
 			s.route("eth0", "172.16.0.0/12", "192.0.2.9", nil)
 			s.check(s.nl.RouteDel(&netlink.Route{Dst: ipNet(netip.MustParsePrefix("172.16.0.0/12"))}))
@@ -247,26 +263,70 @@ func TestWatchLeavesNothingRunning(t *testing.T) {
 	}
 }
 
+// What somebody does while EnsureLink leaves it alone is told all the same.
+func TestWatchTellsOfAnMTUThatEnsureLinkLeavesAlone(t *testing.T) {
+	s, r := watched(t)
+	o := s.look(WatchConfig{TAP: "uvtep.1", Underlay: "eth0", Routes: r})
+	s.check(s.nl.LinkSetMTU(s.link("uvtep.1"), 1300))
+	c := dressed()
+	c.MTU = 0
+	_, err := s.EnsureLink("uvtep.1", c)
+	s.check(err)
+	same(t, "events", o.until(TAPMTU), []string{"uvtep.1: TAP's MTU changed: 1300, was 1410"})
+}
+
+// What EnsureLink did is no news, and hides nothing else.
+func TestAttireIsNoNews(t *testing.T) {
+	before := scene{name: "uvtep.1", index: 7, mac: vtep, mtu: 1410, addrs: "10.10.3.0/32"}
+	after := scene{name: "uvtep.1", index: 7, mac: ether.Addr{2, 0, 0, 0, 0, 9}, mtu: 1450, up: true, bridge: "br0", addrs: "10.10.9.0/32"}
+	all := attire{config: LinkConfig{MAC: after.mac, MTU: 1450, Up: true, Bridge: "br0"}, addrs: after.addrs}
+	little := attire{addrs: after.addrs}
+	harmed, anew := after, after
+	harmed.up, harmed.addrs = false, ""
+	anew.index = 8
+	for _, c := range []struct {
+		name    string
+		a       attire
+		was, is *scene
+		want    []EventKind
+	}{
+		{"all that changed was our doing", all, &before, &after, nil},
+		{"only the addresses were", little, &before, &after, []EventKind{TAPMAC, TAPMTU, TAPUp, TAPBridge}},
+		{"and somebody changed it since", all, &before, &harmed, []EventKind{TAPDown, TAPAddr}},
+		{"a TAP made anew and dressed", all, &before, &anew, nil},
+		{"the first TAP, dressed", all, nil, &after, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []EventKind
+			for _, e := range tapEvents(c.a.over(c.was, c.is), c.is) {
+				got = append(got, e.Kind)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+	if before.addrs != "10.10.3.0/32" {
+		t.Error("the scene that was is not ours to change")
+	}
+}
+
 func TestTheReceiverMayUseTheHost(t *testing.T) {
 	s, r := watched(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	var repaired bool
 	err := s.Watch(ctx, WatchConfig{TAP: "uvtep.1", Underlay: "eth0", Routes: r}, func(e Event) {
-		switch e.Kind {
-		case Resync:
+		if e.Kind == Resync {
 			s.check(s.nl.LinkSetHardwareAddr(s.link("uvtep.1"), []byte{2, 0, 0, 0, 0, 9}))
 			s.down("uvtep.1")
-		case TAPUp:
-			repaired = true
-			cancel()
-		default:
-			_, err := s.EnsureLink("uvtep.1", dressed())
-			s.check(err)
-			s.check(r.Resync())
+			return
 		}
+		_, err := s.EnsureLink("uvtep.1", dressed())
+		s.check(err)
+		s.check(r.Resync())
+		cancel()
 	})
-	if err != nil || !repaired {
-		t.Errorf("repaired %v, %v", repaired, err)
+	if err != nil {
+		t.Error(err)
 	}
 	if l, err := s.FindLink("uvtep.1"); err != nil || l.MAC != vtep || !l.Up || len(s.ours()) != 3 {
 		t.Errorf("%+v with routes %q, %v: want it as it was", l, s.ours(), err)
