@@ -32,7 +32,7 @@ type sort uint8
 
 const (
 	stranger sort = iota // of no flow that could be merged: ARP, ICMP, tagged
-	opaque               // perhaps of any flow: a fragment, headers unread
+	opaque               // perhaps of any flow: a fragment, damage, headers unread
 	inFlow               // of the flow that hash stands for
 )
 
@@ -66,7 +66,7 @@ func (o *output) examine() sort {
 
 func (o *output) examine4(b ether.IPv4) sort {
 	if !b.Valid() {
-		return stranger
+		return opaque
 	}
 	if b.Fragmented() {
 		return fragment(b.Protocol())
@@ -78,7 +78,7 @@ func (o *output) examine4(b ether.IPv4) sort {
 
 func (o *output) examine6(b ether.IPv6) sort {
 	if !b.Valid() {
-		return stranger
+		return opaque
 	}
 	proto, payload, fragmented, ok := b.Transport()
 	if fragmented || !ok {
@@ -101,17 +101,18 @@ func fragment(proto uint8) sort {
 	return opaque
 }
 
-// examineTransport looks behind the IP header. A segment too short for its
-// header is of no flow: nobody will ever accept it.
+// examineTransport looks behind the IP header.
 func (o *output) examineTransport(proto uint8, key uint64) sort {
 	b := o.Frame[o.l4:o.end]
 	switch {
+	case proto != ether.ProtoTCP && proto != ether.ProtoUDP:
+		return stranger
 	case proto == ether.ProtoTCP && ether.TCP(b).Valid():
 		o.examineTCP(ether.TCP(b))
 	case proto == ether.ProtoUDP && ether.UDP(b).Valid():
 		o.examineUDP(ether.UDP(b))
 	default:
-		return stranger
+		return opaque
 	}
 	o.size = o.end - o.data
 	o.payload = o.size

@@ -1,0 +1,339 @@
+package offload_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/encap/offload"
+)
+
+// The tests of this file follow the families of Linux's own GRO selftest
+// (tools/testing/selftests/net/gro.c): data, ack, flags, tcp, ip, large.
+
+// on returns s with another payload: n bytes at offset at of the stream, with
+// sequence number and id to match, as the at/100th frame.
+func (s spec) on(at, n int) spec {
+	s.seq += uint32(at)
+	s.id += uint16(at / 100)
+	s.data = stream(at, n)
+	return s
+}
+
+// with returns s changed.
+func (s spec) with(change func(*spec)) spec {
+	change(&s)
+	return s
+}
+
+// raw changes a frame after its checksums were computed.
+type raw func(f ether.Frame) ether.Frame
+
+func build(t testing.TB, specs []spec, raws map[int]raw) []ether.Frame {
+	t.Helper()
+	frames := make([]ether.Frame, 0, len(specs))
+	for i, s := range specs {
+		f := s.frame(t)
+		if change := raws[i]; change != nil {
+			f = change(f)
+		}
+		frames = append(frames, f)
+	}
+	return frames
+}
+
+// merge adds the frames of one group to a Merger and checks what must hold for
+// any input: that the outputs stand for exactly these frames, in order. It
+// returns how many frames each output is made of.
+func merge(t *testing.T, frames []ether.Frame) []int {
+	t.Helper()
+	m := offload.NewMerger(offload.MergeConfig{Frames: 512, UDP: true})
+	var want [][]byte
+	for _, f := range frames {
+		want = append(want, bytes.Clone(f))
+		if !m.Add(offload.Arrival{Frame: f, MTU: 4096}) {
+			t.Fatal("no room")
+		}
+	}
+	var got [][]byte
+	var counts []int
+	for i, list := range m.Finish() {
+		got = append(got, slowWire(list[0], join(list[1:]))...)
+		counts = append(counts, m.Frames(i))
+	}
+	if !slices.EqualFunc(want, got, bytes.Equal) {
+		t.Errorf("the outputs split again (-want +got):\n%s", cmp.Diff(want, got))
+	}
+	return counts
+}
+
+type mergeCase struct {
+	name   string
+	frames []spec
+	raws   map[int]raw
+	want   []int // frames in each output
+}
+
+func runMergeCases(t *testing.T, tests []mergeCase) {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := merge(t, build(t, tt.frames, tt.raws))
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("frames in each output (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// both runs the cases for IPv4 and for IPv6.
+func both(cases func(base spec) []mergeCase) []mergeCase {
+	out := cases(spec{frag: 0x4000, seq: 100, ack: 100, window: 0xffff})
+	for _, c := range cases(spec{v6: true, seq: 100, ack: 100, window: 0xffff, label: 0x12345}) {
+		c.name += " (IPv6)"
+		out = append(out, c)
+	}
+	return out
+}
+
+func TestMergeData(t *testing.T) {
+	runMergeCases(t, both(func(b spec) []mergeCase {
+		return []mergeCase{
+			{"equal segments in sequence merge", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100)}, nil, []int{3}},
+			{"a shorter segment merges and is the last", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 50), b.on(250, 100).with(func(s *spec) { s.id = 3 })}, nil, []int{3, 1}},
+			{"a longer segment does not merge", []spec{b.on(0, 50), b.on(50, 100).with(func(s *spec) { s.id = 1 })}, nil, []int{1, 1}},
+			{"a longer segment begins anew", []spec{b.on(0, 50), b.on(50, 100), b.on(150, 100)}, nil, []int{1, 2}},
+			{"one segment stays alone", []spec{b.on(0, 100)}, nil, []int{1}},
+			{"one byte merges with one byte", []spec{b.on(0, 1), b.on(1, 1).with(func(s *spec) { s.id = 1 })}, nil, []int{2}},
+			{"the sequence number may wrap", []spec{
+				b.on(0, 100).with(func(s *spec) { s.seq = 0xffffffce }), b.on(100, 100).with(func(s *spec) { s.seq = 50 }),
+			}, nil, []int{2}},
+			{"a gap does not merge", []spec{b.on(0, 100), b.on(200, 100).with(func(s *spec) { s.id = 1 })}, nil, []int{1, 1}},
+			{"a doubled segment does not merge", []spec{b.on(0, 100), b.on(0, 100).with(func(s *spec) { s.id = 1 })}, nil, []int{1, 1}},
+			{"segments out of order do not merge", []spec{b.on(100, 100), b.on(0, 100), b.on(200, 100)}, nil, []int{1, 1, 1}},
+			{"after a gap merging begins anew", []spec{b.on(0, 100), b.on(200, 100), b.on(300, 100)}, nil, []int{1, 2}},
+			{"two flows merge each by itself", []spec{
+				b.on(0, 100), b.on(0, 100).with(func(s *spec) { s.port = 1 }),
+			}, nil, []int{1, 1}},
+		}
+	}))
+}
+
+func TestMergeAck(t *testing.T) {
+	runMergeCases(t, both(func(b spec) []mergeCase {
+		return []mergeCase{
+			{"pure ACKs do not merge", []spec{b, b.with(func(s *spec) { s.id = 1 }), b.with(func(s *spec) { s.ack++; s.id = 2 })}, nil, []int{1, 1, 1}},
+			{"a pure ACK ends what was merged", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 0), b.on(200, 100)}, nil, []int{2, 1, 1}},
+			{"another ACK number does not merge", []spec{b.on(0, 100), b.on(100, 100).with(func(s *spec) { s.ack++ })}, nil, []int{1, 1}},
+			{"another window does not merge", []spec{b.on(0, 100), b.on(100, 100).with(func(s *spec) { s.window-- })}, nil, []int{1, 1}},
+		}
+	}))
+}
+
+func TestMergeFlags(t *testing.T) {
+	runMergeCases(t, both(func(b spec) []mergeCase {
+		// As the selftest has it: the flag on the third of five.
+		five := func(flags string, n int) []spec {
+			odd := b.on(200, n).with(func(s *spec) { s.flags = flags })
+			return []spec{b.on(0, 100), b.on(100, 100), odd, b.on(200+n, 100).with(func(s *spec) { s.id = 3 }), b.on(300+n, 100).with(func(s *spec) { s.id = 4 })}
+		}
+		cases := []mergeCase{
+			{"PSH merges and ends", five("P", 100), nil, []int{3, 2}},
+			{"PSH on the first stays alone", []spec{b.on(0, 100).with(func(s *spec) { s.flags = "P" }), b.on(100, 100)}, nil, []int{1, 1}},
+			{"no ACK flag", []spec{b.on(0, 100).with(func(s *spec) { s.flags = "a" }), b.on(100, 100).with(func(s *spec) { s.flags = "a" })}, nil, []int{1, 1}},
+			{"an urgent pointer that differs", []spec{b.on(0, 100), b.on(100, 100).with(func(s *spec) { s.urgent = 1 })}, nil, []int{1, 1}},
+		}
+		for _, flag := range []string{"S", "F", "R", "U", "C", "E", "N"} {
+			cases = append(cases,
+				mergeCase{flag + " in the middle stays alone", five(flag, 100), nil, []int{2, 1, 2}},
+				mergeCase{flag + " without data stays alone", five(flag, 0), nil, []int{2, 1, 2}},
+				mergeCase{flag + " on both stays alone", []spec{
+					b.on(0, 100).with(func(s *spec) { s.flags = flag }), b.on(100, 100).with(func(s *spec) { s.flags = flag }),
+				}, nil, []int{1, 1}})
+		}
+		return cases
+	}))
+}
+
+func TestMergeTCP(t *testing.T) {
+	flip := func(at int) raw { return func(f ether.Frame) ether.Frame { f[len(f)-at] ^= 1; return f } }
+	runMergeCases(t, both(func(b spec) []mergeCase {
+		ts := func(v byte) func(*spec) { return func(s *spec) { s.opts = timestamps(v) } }
+		padded := timestamps(1)
+		padded[0], padded[2] = padded[2], padded[0]
+		return []mergeCase{
+			{"a wrong checksum stays alone and wrong", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100)}, map[int]raw{1: flip(1)}, []int{1, 1, 1}},
+			{"a wrong checksum on the first", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100)}, map[int]raw{0: flip(1)}, []int{1, 2}},
+			{"a wrong checksum on the third", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100), b.on(300, 100)}, map[int]raw{2: flip(1)}, []int{2, 1, 1}},
+			{"equal timestamps merge", []spec{b.on(0, 100).with(ts(1)), b.on(100, 100).with(ts(1))}, nil, []int{2}},
+			{"other timestamps do not", []spec{b.on(0, 100).with(ts(1)), b.on(100, 100).with(ts(2)), b.on(200, 100).with(ts(2))}, nil, []int{1, 2}},
+			{"options in another order do not", []spec{b.on(0, 100).with(ts(1)), b.on(100, 100).with(func(s *spec) { s.opts = padded })}, nil, []int{1, 1}},
+			{"options on one of two do not", []spec{b.on(0, 100), b.on(100, 100).with(ts(1)), b.on(200, 100)}, nil, []int{1, 1, 1}},
+		}
+	}))
+}
+
+func TestMergeIP(t *testing.T) {
+	b := spec{frag: 0x4000, seq: 100}
+	bad := func(f ether.Frame) ether.Frame { f[24] ^= 1; return f } // header checksum
+	pad := func(f ether.Frame) ether.Frame { return append(f, 0) }
+	pair := func(change func(*spec)) []spec {
+		return []spec{b.on(0, 100), b.on(100, 100).with(change), b.on(200, 100)}
+	}
+	runMergeCases(t, []mergeCase{
+		{"another TTL", pair(func(s *spec) { s.ttl = 63 }), nil, []int{1, 1, 1}},
+		{"another DSCP", pair(func(s *spec) { s.tos = 0x04 }), nil, []int{1, 1, 1}},
+		{"another ECN codepoint", pair(func(s *spec) { s.tos = 0x02 }), nil, []int{1, 1, 1}},
+		{"IP options", pair(func(s *spec) { s.ipOpts = true }), nil, []int{1, 1, 1}},
+		{"IP options on all", []spec{b.on(0, 100).with(func(s *spec) { s.ipOpts = true }), b.on(100, 100).with(func(s *spec) { s.ipOpts = true })}, nil, []int{1, 1}},
+		{"DF on one of two", pair(func(s *spec) { s.frag = 0 }), nil, []int{1, 1, 1}},
+		{"a first fragment", pair(func(s *spec) { s.frag = 0x2000 }), nil, []int{1, 1, 1}},
+		{"a fragment of a protocol unread", pair(func(s *spec) { s.frag = 0x0010; s.port = 77 }), nil, []int{1, 1, 1}},
+		{"the reserved bit", pair(func(s *spec) { s.frag = 0xc000 }), nil, []int{1, 1, 1}},
+		{"the reserved bit on all", []spec{b.on(0, 100).with(func(s *spec) { s.frag = 0xc000 }), b.on(100, 100).with(func(s *spec) { s.frag = 0xc000 })}, nil, []int{1, 1}},
+		{"a wrong header checksum", pair(func(*spec) {}), map[int]raw{1: bad}, []int{1, 1, 1}},
+		{"a wrong header checksum on the first", pair(func(*spec) {}), map[int]raw{0: bad}, []int{1, 2}},
+		{"padding behind the IP length", pair(func(*spec) {}), map[int]raw{1: pad}, []int{1, 1, 1}},
+		{"another source MAC", pair(func(*spec) {}), map[int]raw{1: func(f ether.Frame) ether.Frame { f[11]++; return f }}, []int{1, 1, 1}},
+		{"another destination MAC", pair(func(*spec) {}), map[int]raw{1: func(f ether.Frame) ether.Frame { f[0] ^= 4; return f }}, []int{1, 1, 1}},
+		{"a VLAN tag on both", []spec{b.on(0, 100).with(func(s *spec) { s.vlan = true }), b.on(100, 100).with(func(s *spec) { s.vlan = true })}, nil, []int{1, 1}},
+		{"a VLAN tag is another flow", pair(func(s *spec) { s.vlan = true }), nil, []int{1, 1, 1}},
+	})
+}
+
+func TestMergeIPv6(t *testing.T) {
+	b := spec{v6: true, seq: 100, label: 7}
+	pair := func(change func(*spec)) []spec {
+		return []spec{b.on(0, 100), b.on(100, 100).with(change), b.on(200, 100)}
+	}
+	fragmentOf := func(word byte) raw {
+		return func(f ether.Frame) ether.Frame { // a fragment header in front of TCP
+			g := append(bytes.Clone(f[:54]), 6, 0, 0, word, 0, 0, 0, 1)
+			ether.IPv6(g[14:]).SetNextHeader(44)
+			ether.IPv6(g[14:]).SetPayloadLen(len(f) - 54 + 8)
+			return append(g, f[54:]...)
+		}
+	}
+	runMergeCases(t, []mergeCase{
+		{"another hop limit", pair(func(s *spec) { s.ttl = 63 }), nil, []int{1, 1, 1}},
+		{"another traffic class", pair(func(s *spec) { s.tos = 0x04 }), nil, []int{1, 1, 1}},
+		{"another class in the high bits", pair(func(s *spec) { s.tos = 0x40 }), nil, []int{1, 1, 1}},
+		{"another ECN codepoint", pair(func(s *spec) { s.tos = 0x02 }), nil, []int{1, 1, 1}},
+		{"another flow label", pair(func(s *spec) { s.label = 8 }), nil, []int{1, 1, 1}},
+		{"another flow label in the high bits", pair(func(s *spec) { s.label = 0x10007 }), nil, []int{1, 1, 1}},
+		{"an extension header", pair(func(s *spec) { s.ext = true }), nil, []int{1, 1, 1}},
+		{"extension headers on all", []spec{b.on(0, 100).with(func(s *spec) { s.ext = true }), b.on(100, 100).with(func(s *spec) { s.ext = true })}, nil, []int{1, 1}},
+		{"a first fragment", pair(func(*spec) {}), map[int]raw{1: fragmentOf(1)}, []int{1, 1, 1}},
+		{"an atomic fragment", pair(func(*spec) {}), map[int]raw{1: fragmentOf(0)}, []int{1, 1, 1}},
+		{"a later fragment of whatever flow", pair(func(s *spec) { s.port = 77 }), map[int]raw{1: fragmentOf(8)}, []int{1, 1, 1}},
+	})
+}
+
+func TestMergeID(t *testing.T) {
+	ids := func(frag uint16, ids ...uint16) []spec {
+		var out []spec
+		for i, id := range ids {
+			out = append(out, spec{frag: frag, seq: uint32(100 * i), id: id, data: stream(100*i, 100)})
+		}
+		return out
+	}
+	runMergeCases(t, []mergeCase{
+		{"ids that count up, DF set", ids(0x4000, 8, 9, 10), nil, []int{3}},
+		{"ids that count up, DF clear", ids(0, 8, 9, 10), nil, []int{3}},
+		{"ids that wrap", ids(0, 0xfffe, 0xffff, 0), nil, []int{3}},
+		{"one id, DF clear, would be lost on splitting", ids(0, 8, 8), nil, []int{1, 1}},
+		{"ids that count down", ids(0x4000, 8, 7), nil, []int{1, 1}},
+		{"a gap in the ids", ids(0x4000, 8, 10), nil, []int{1, 1}},
+		{"counting up, then fixed", ids(0x4000, 8, 9, 9), nil, []int{2, 1}},
+		{"counting up, then a gap", ids(0x4000, 8, 9, 11), nil, []int{2, 1}},
+	})
+}
+
+// Atomic datagrams may share one id (RFC 6864 §4.1); splitting counts it up,
+// which nobody looks at, so only the number of outputs can be compared.
+func TestMergeFixedID(t *testing.T) {
+	m := offload.NewMerger(offload.MergeConfig{Frames: 16})
+	for i, id := range []uint16{8, 8, 8, 9} {
+		s := spec{frag: 0x4000, seq: uint32(100 * i), id: id, data: stream(100*i, 100)}
+		m.Add(offload.Arrival{Frame: s.frame(t), MTU: 1450})
+	}
+	m.Finish()
+	if m.Len() != 2 || m.Frames(0) != 3 || m.Frames(1) != 1 {
+		t.Errorf("%d outputs, the first of %d frames, want 2 and 3", m.Len(), m.Frames(0))
+	}
+}
+
+func TestMergeLarge(t *testing.T) {
+	for _, b := range []spec{{frag: 0x4000}, {v6: true}} {
+		headers := 40
+		if b.v6 {
+			headers = 60
+		}
+		const size = 4096 - 60
+		full := (65535 - headers) / size
+		rest := 65535 - headers - full*size
+		for name, tt := range map[string]struct {
+			last int
+			want []int
+		}{
+			"exactly 65535 bytes merge":    {rest, []int{full + 1}},
+			"one byte more begins another": {rest + 1, []int{full, 1}},
+		} {
+			var specs []spec
+			for i := range full {
+				specs = append(specs, b.with(func(s *spec) { s.seq, s.id, s.data = uint32(i*size), uint16(i), stream(i*size, size) }))
+			}
+			last := b.with(func(s *spec) { s.seq, s.id, s.data = uint32(full*size), uint16(full), stream(full*size, tt.last) })
+			if diff := cmp.Diff(tt.want, merge(t, build(t, append(specs, last), nil))); diff != "" {
+				t.Errorf("%s, v6 %v: frames in each output (-want +got):\n%s", name, b.v6, diff)
+			}
+		}
+	}
+}
+
+func TestMergeCapsTheNumberOfFrames(t *testing.T) {
+	var tcp, udp []spec
+	for i := range 130 {
+		tcp = append(tcp, spec{seq: uint32(i), id: uint16(i), data: stream(i, 1)})
+		udp = append(udp, spec{udp: true, id: uint16(i), data: stream(i, 1)})
+	}
+	if diff := cmp.Diff([]int{128, 2}, merge(t, build(t, tcp, nil))); diff != "" {
+		t.Errorf("TCP (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]int{64, 64, 2}, merge(t, build(t, udp, nil))); diff != "" {
+		t.Errorf("UDP (-want +got):\n%s", diff)
+	}
+}
+
+func TestMergeUDP(t *testing.T) {
+	noSum := func(f ether.Frame) ether.Frame { ether.UDP(f[34:]).SetChecksum(0); return f }
+	flip := func(f ether.Frame) ether.Frame { f[len(f)-1] ^= 1; return f }
+	short := func(f ether.Frame) ether.Frame { // the length of UDP below that of IP
+		l4 := len(f) - 108
+		ether.UDP(f[l4:]).SetLen(107)
+		return f
+	}
+	runMergeCases(t, both(func(b spec) []mergeCase {
+		b.udp = true
+		pair := func(change func(*spec)) []spec {
+			return []spec{b.on(0, 100), b.on(100, 100).with(change), b.on(200, 100)}
+		}
+		return []mergeCase{
+			{"equal datagrams merge", pair(func(*spec) {}), nil, []int{3}},
+			{"a shorter one merges and is the last", []spec{b.on(0, 100), b.on(100, 99), b.on(200, 100)}, nil, []int{2, 1}},
+			{"a longer one begins anew", []spec{b.on(0, 99), b.on(100, 100), b.on(200, 100)}, nil, []int{1, 2}},
+			{"an empty one stays alone", pair(func(s *spec) { s.data = nil }), nil, []int{1, 1, 1}},
+			{"another class", pair(func(s *spec) { s.tos = 3 }), nil, []int{1, 1, 1}},
+			{"another TTL", pair(func(s *spec) { s.ttl = 9 }), nil, []int{1, 1, 1}},
+			{"a wrong checksum", pair(func(*spec) {}), map[int]raw{1: flip}, []int{1, 1, 1}},
+			{"a length that is not that of IP", pair(func(*spec) {}), map[int]raw{1: short}, []int{1, 1, 1}},
+		}
+	}))
+	b := spec{udp: true, frag: 0x4000}
+	runMergeCases(t, []mergeCase{
+		{"no checksum", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100)}, map[int]raw{0: noSum, 1: noSum, 2: noSum}, []int{1, 1, 1}},
+		{"no checksum on one", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100)}, map[int]raw{1: noSum}, []int{1, 1, 1}},
+		{"TCP and UDP of the same ports", []spec{b.on(0, 100), {frag: 0x4000, id: 1, data: stream(0, 100)}}, nil, []int{1, 1}},
+	})
+}
