@@ -15,7 +15,7 @@ func Complete(h VnetHeader, f ether.Frame) bool {
 	}
 	start := h.CsumStart()
 	field := start + h.CsumOffset()
-	if start < ether.HeaderLen || field+2 > len(f) {
+	if start < ether.HeaderLen || h.CsumOffset()&1 != 0 || field+2 > len(f) {
 		return false
 	}
 	c := ^ether.Fold(ether.Sum(f[start:], 0))

@@ -77,7 +77,8 @@ func TestCompleteRefusesAFieldOutsideOfTheFrame(t *testing.T) {
 		want          bool
 	}{
 		{"the last two bytes", 34, 18, true},
-		{"one byte further", 34, 19, false},
+		{"one byte further", 35, 18, false},
+		{"a field between two words", 34, 17, false}, // fuzzing found it
 		{"a start behind the end", 55, 0, false},
 		{"offsets that would overflow 16 bits", 0xffff, 0xffff, false},
 		{"inside the Ethernet header", 13, 10, false},
