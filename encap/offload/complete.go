@@ -8,7 +8,8 @@ import (
 
 // Complete finishes the checksum of f in place where h asks for it, and clears
 // h. It is for frames that are no superframes; Splitter finishes those. False
-// means that h points outside of f: the frame is malformed and must be dropped.
+// means that h points outside of f or between two words: the frame is
+// malformed and must be dropped.
 func Complete(h VnetHeader, f ether.Frame) bool {
 	if !h.NeedsCsum() {
 		return true
