@@ -149,8 +149,8 @@ func FuzzInnerECN(f *testing.F) {
 	f.Add([]byte(flow{}.frame(f)), uint8(ce))                        // the one drop
 	f.Add([]byte(flow{options: true, tos: 1}.frame(f)), uint8(0xff)) // whole TOS byte given
 	f.Add([]byte(flow{}.frame(f))[:30], uint8(ce))                   // IP header cut off
-	f.Fuzz(func(t *testing.T, b []byte, outer uint8) {
-		before := bytes.Clone(b)
+	f.Fuzz(func(t *testing.T, before []byte, outer uint8) {
+		b := ether.Frame(bytes.Clone(before))
 		ok := encap.InnerECN(b, outer)
 		if !ok && (outer&3 != ce || encap.OuterECN(before) != notECT) {
 			t.Error("dropped without congestion seen")
