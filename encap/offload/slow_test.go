@@ -37,7 +37,7 @@ func slowWire(h offload.VnetHeader, f []byte) [][]byte {
 	if h[0]&1 == 0 {
 		return [][]byte{f}
 	}
-	if h[1] == 0 {
+	if h[1]&0x7f == 0 { // the ECN bit alone says nothing
 		slowChecksum(f, start, field, binary.BigEndian.Uint16(f[field:]))
 		return [][]byte{f}
 	}
