@@ -17,8 +17,9 @@ type LinkConfig struct {
 	MAC ether.Addr
 	// MTU is in bytes; 0 leaves it as it is.
 	MTU int
-	// Addrs are the addresses it carries. Other addresses of ours are
-	// removed, foreign ones stay.
+	// Addrs are the addresses it carries; with an IPv6 one goes a link-local
+	// one, made from the MAC. Other addresses of ours are removed, foreign
+	// ones stay.
 	Addrs []netip.Prefix
 	// Up brings the interface up. It is never brought down by a false.
 	Up bool
@@ -29,8 +30,8 @@ type LinkConfig struct {
 
 // EnsureLink makes the interface what c says and returns what it became. What
 // is right already is not touched, so it may be called at any time and as
-// often as one likes. The kernel's own noise on the interface (IPv6 link-local
-// address, router solicitations) is turned off, and an alias marks it as ours.
+// often as one likes. The kernel's own noise on the interface (an IPv6
+// address of its own choice, router solicitations) is turned off, and an alias marks it as ours.
 // On an error some of it may be done; calling again does the rest. Watch does
 // not tell what EnsureLink did.
 func (h *Host) EnsureLink(name string, c LinkConfig) (Link, error) {
@@ -106,7 +107,8 @@ func (h *Host) ensureAddrs(a *netlink.LinkAttrs, c LinkConfig) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range c.Addrs {
+	want := withLinkLocal(c.Addrs, c.macOn(a))
+	for _, p := range want {
 		if marked(have, a.Index, p) {
 			continue
 		}
@@ -117,12 +119,40 @@ func (h *Host) ensureAddrs(a *netlink.LinkAttrs, c LinkConfig) error {
 	if have, err = h.addrs(); err != nil {
 		return err
 	}
-	for _, p := range stale(have, a.Index, c.Addrs) {
+	for _, p := range stale(have, a.Index, want) {
 		if err := h.deleteAddr(a.Index, p); err != nil {
 			return fmt.Errorf("remove %s: %w", p, err)
 		}
 	}
 	return nil
+}
+
+// macOn is the MAC that the interface has once c is in force.
+func (c LinkConfig) macOn(a *netlink.LinkAttrs) ether.Addr {
+	if c.MAC.IsZero() {
+		return addrOf(a.HardwareAddr)
+	}
+	return c.MAC
+}
+
+// withLinkLocal adds a link-local address where there is an IPv6 one. Without
+// it the kernel asks for no neighbour on behalf of traffic that it forwards
+// (net/ipv6/ndisc.c, ndisc_send_ns), so that containers would reach nobody. The
+// kernel's own would announce itself first, and stay when the MAC changes.
+func withLinkLocal(ps []netip.Prefix, mac ether.Addr) []netip.Prefix {
+	if !slices.ContainsFunc(ps, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		return ps
+	}
+	return append(slices.Clip(ps), netip.PrefixFrom(linkLocal(mac), 64))
+}
+
+// linkLocal is the address that RFC 4291 appendix A makes of a MAC.
+func linkLocal(mac ether.Addr) netip.Addr {
+	return netip.AddrFrom16([16]byte{
+		0: 0xfe, 1: 0x80,
+		8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff,
+		12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],
+	})
 }
 
 // marked reports whether the interface carries p as an address of ours.
@@ -157,11 +187,7 @@ func (h *Host) ensureBridge(a *netlink.LinkAttrs, c LinkConfig) error {
 	if c.Bridge == "" {
 		return nil
 	}
-	mac := addrOf(a.HardwareAddr)
-	if !c.MAC.IsZero() {
-		mac = c.MAC
-	}
-	b, err := h.bridge(c.Bridge, mac)
+	b, err := h.bridge(c.Bridge, c.macOn(a))
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,11 @@ func TestEnsureLinkDressesTheTAP(t *testing.T) {
 			}
 			want := Link{
 				Name: "uvtep.1", Index: s.index("uvtep.1"), MAC: vtep, MTU: 1410, Up: true, Ours: true,
-				Addrs: []netip.Prefix{netip.MustParsePrefix("10.10.238.0/32"), netip.MustParsePrefix("fd00:10:238::/128")},
+				Addrs: []netip.Prefix{
+					netip.MustParsePrefix("10.10.238.0/32"),
+					netip.MustParsePrefix("fd00:10:238::/128"),
+					netip.MustParsePrefix("fe80::180f:87ff:fe98:5ec7/64"), // of the MAC
+				},
 			}
 			if d := cmp.Diff(got, want, prefixes); d != "" {
 				t.Errorf("-got +want:\n%s", d)
@@ -104,7 +108,7 @@ func TestEnsureLinkTouchesNothingThatIsRight(t *testing.T) {
 	news := s.listen()
 	first, err := s.EnsureLink("uvtep.1", c)
 	s.check(err)
-	news.until("fd00:10:238::") // announced from the kernel's own thread, some time later
+	news.until("fe80::180f:87ff:fe98:5ec7") // announced last, from the kernel's own thread, some time later
 	second, err := s.EnsureLink("uvtep.1", c)
 	s.check(err)
 	if d := cmp.Diff(second, first, prefixes); d != "" {

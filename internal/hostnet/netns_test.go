@@ -130,6 +130,7 @@ func (s *space) cable(name string, mtu int, addrs ...string) netlink.Link {
 	far := newHandle(s.t, s.far)
 	peer, err := far.LinkByName(name)
 	s.check(err)
+	s.check(far.LinkSetIP6AddrGenMode(peer, addrGenModeNone))
 	s.check(far.LinkSetUp(peer))
 	s.check(s.nl.LinkSetIP6AddrGenMode(s.link(name), addrGenModeNone))
 	for _, a := range addrs {

@@ -27,8 +27,8 @@ func overlay(t testing.TB) *space {
 	return s
 }
 
-// to is the route to a remote host's subnet, by flannel's rule.
-func to(subnet string) Route {
+// routeTo is the route to a remote host's subnet, by flannel's rule.
+func routeTo(subnet string) Route {
 	p := netip.MustParsePrefix(subnet)
 	return Route{Dst: p, Via: p.Addr()}
 }
@@ -92,7 +92,7 @@ func TestRoutesBecomeWhatIsWanted(t *testing.T) {
 		want []Route
 		have []string
 	}{
-		{"two hosts, one of both families", []Route{to("10.5.10.0/24"), to("10.5.52.0/24"), to("fd00:10:5::/64")}, []string{
+		{"two hosts, one of both families", []Route{routeTo("10.5.10.0/24"), routeTo("10.5.52.0/24"), routeTo("fd00:10:5::/64")}, []string{
 			"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 			"10.5.52.0/24 via 10.5.52.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 			"fd00:10:5::/64 via fd00:10:5:: dev uvtep.1 table 254 metric 1024 proto 86 onlink",
@@ -100,13 +100,13 @@ func TestRoutesBecomeWhatIsWanted(t *testing.T) {
 		{"a nexthop changes, a host goes, one comes", []Route{
 			{Dst: netip.MustParsePrefix("10.5.10.0/24"), Via: netip.MustParseAddr("10.5.10.9")},
 			{Dst: netip.MustParsePrefix("fd00:10:5::/64"), Via: netip.MustParseAddr("fd00:10:5::9")},
-			to("10.6.0.0/17")}, []string{
+			routeTo("10.6.0.0/17")}, []string{
 			"10.5.10.0/24 via 10.5.10.9 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 			"10.6.0.0/17 via 10.6.0.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 			"fd00:10:5::/64 via fd00:10:5::9 dev uvtep.1 table 254 metric 1024 proto 86 onlink",
 		}},
 		{"nobody is left", nil, nil},
-		{"and one comes again", []Route{to("10.5.10.0/24")}, []string{
+		{"and one comes again", []Route{routeTo("10.5.10.0/24")}, []string{
 			"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 		}},
 	} {
@@ -154,7 +154,7 @@ func TestRoutesOfAnEarlierLifeArePurgedAndForeignOnesStay(t *testing.T) {
 	s.route("uvtep.2", "10.8.0.0/24", "10.8.0.0", proto(RouteProtocol)) // of another agent
 	s.route("uvtep.1", "10.9.0.0/24", "10.9.0.0", odd(func(r *netlink.Route) { r.Table = 100 }))
 	before := s.foreign()
-	err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("10.5.12.0/24"), to("fd00:10:6::/64")})
+	err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("10.5.12.0/24"), routeTo("fd00:10:6::/64")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestAForeignRouteInOurPlaceIsReportedAndCostsNoOther(t *testing.T) {
 	s.route("eth0", "fd00:10:5::/64", "fd00::9", func(r *netlink.Route) { r.Priority = ipv6Metric })
 	before := s.foreign()
 	r := NewRoutes(s.Host)
-	want := []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("fd00:10:5::/64"), to("fd00:10:6::/64")}
+	want := []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("fd00:10:5::/64"), routeTo("fd00:10:6::/64")}
 	err := r.Reconcile(s.index("uvtep.1"), want)
 	if err == nil {
 		t.Fatal("no error")
@@ -206,8 +206,8 @@ func TestARouteOfOursIntoAnotherTAPIsTakenOverWhenWanted(t *testing.T) {
 	s.tap("old")
 	s.up("old")
 	left := NewRoutes(s.Host)
-	s.check(left.Reconcile(s.index("old"), []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("fd00:10:5::/64")}))
-	if err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("fd00:10:5::/64")}); err != nil {
+	s.check(left.Reconcile(s.index("old"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("fd00:10:5::/64")}))
+	if err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("fd00:10:5::/64")}); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "ours", s.ours(), []string{
@@ -223,7 +223,7 @@ func TestResyncPutsBackWhatOthersRemoved(t *testing.T) {
 	if err := r.Resync(); err != nil {
 		t.Fatalf("before the first Reconcile: %v", err)
 	}
-	s.check(r.Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("fd00:10:5::/64")}))
+	s.check(r.Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("fd00:10:5::/64")}))
 	all := s.ours()
 	for _, c := range []struct {
 		name string
@@ -244,7 +244,7 @@ func TestResyncPutsBackWhatOthersRemoved(t *testing.T) {
 func TestRoutesFollowTheTAPToItsNewIndex(t *testing.T) {
 	s := overlay(t)
 	r := NewRoutes(s.Host)
-	want := []Route{to("10.5.10.0/24"), to("10.5.11.0/24")}
+	want := []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24")}
 	s.check(r.Reconcile(s.index("uvtep.1"), want))
 	all := s.ours()
 	s.check(s.DeleteLink("uvtep.1"))
@@ -268,7 +268,7 @@ func TestWhatIsNoRouteCostsThatOneAlone(t *testing.T) {
 		{Dst: netip.MustParsePrefix("10.5.12.0/24"), Via: netip.MustParseAddr("fd00::1")},     // of two families
 		{Dst: netip.MustParsePrefix("10.5.13.0/24"), Via: netip.MustParseAddr("224.0.0.1")},   // the kernel says no
 		{Dst: netip.MustParsePrefix("10.5.14.0/24"), Via: netip.MustParseAddr("192.0.2.255")}, // and again
-		to("10.5.15.0/24"),
+		routeTo("10.5.15.0/24"),
 	})
 	if err == nil {
 		t.Fatal("no error")

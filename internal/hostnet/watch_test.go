@@ -62,7 +62,7 @@ func watched(t *testing.T) (*space, *Routes) {
 	_, err := s.EnsureLink("uvtep.1", c)
 	s.check(err)
 	r := NewRoutes(s.Host)
-	s.check(r.Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("10.5.11.0/24"), to("fd00:10:5::/64")}))
+	s.check(r.Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("fd00:10:5::/64")}))
 	return s, r
 }
 
@@ -82,7 +82,7 @@ func TestWatchTellsWhatOthersDo(t *testing.T) {
 		{"the TAP is brought down", func(s *space) { s.down("uvtep.1") },
 			[]string{"uvtep.1: TAP brought down: down, was up"}},
 		{"the TAP loses our address", func(s *space) { s.removeAddr("uvtep.1", "10.10.238.0/32") },
-			[]string{"uvtep.1: TAP's addresses changed: fd00:10:238::/128, was 10.10.238.0/32 fd00:10:238::/128"}},
+			[]string{"uvtep.1: TAP's addresses changed: fd00:10:238::/128 fe80::180f:87ff:fe98:5ec7/64, was 10.10.238.0/32 fd00:10:238::/128 fe80::180f:87ff:fe98:5ec7/64"}},
 		{"the TAP is put into a bridge", func(s *space) {
 			br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
 			s.check(s.nl.LinkAdd(br))
@@ -182,7 +182,7 @@ func TestWatchKeepsQuietAbout(t *testing.T) {
 		do   func(*space, *Routes)
 	}{
 		{"our own changes of routes", func(s *space, r *Routes) {
-			s.check(r.Reconcile(s.index("uvtep.1"), []Route{to("10.5.10.0/24"), to("10.5.99.0/24")}))
+			s.check(r.Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.99.0/24")}))
 			s.check(r.Reconcile(s.index("uvtep.1"), []Route{{Dst: netip.MustParsePrefix("10.5.10.0/24"), Via: netip.MustParseAddr("10.5.10.9")}}))
 			s.check(r.Resync())
 		}},
