@@ -22,7 +22,7 @@ type Arrival struct {
 	// MTU is that of the TAP, in bytes of IP. A longer frame is not merged.
 	MTU int
 	// Segment is the payload of each datagram inside when the frame is itself
-	// a superframe of UDP, else 0.
+	// a superframe of UDP (see Undivided), else 0.
 	Segment int
 }
 
@@ -79,7 +79,8 @@ func (m *Merger) Add(a Arrival) bool {
 	}
 	m.outs = m.outs[:n+1]
 	next := &m.outs[n] // an output of its own, unless it turns out to be merged
-	*next = output{Arrival: a, frames: 1, ahead: -1}
+	*next = output{}
+	next.Arrival, next.frames, next.ahead = a, 1, -1
 	switch next.examine() {
 	case inFlow:
 		m.addToFlow(next)

@@ -1,6 +1,9 @@
 package offload
 
-import "github.com/uvtep/uvtep/encap/ether"
+import (
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+)
 
 // Unfinished recognises a frame whose TCP or UDP checksum its sender left
 // unfinished, as a kernel peer on the same machine does: the field holds
@@ -19,6 +22,21 @@ func Unfinished(h VnetHeader, f ether.Frame, mtu, segment int) bool {
 	}
 	l.describe(h, f, mtu, segment)
 	return true
+}
+
+// Undivided reports whether a received message is one datagram although the
+// socket says that it holds several of segment bytes each. That is how the UDP
+// superframe of a kernel peer on the same machine reaches a socket with UDP_GRO
+// (seen on Linux 6.18): one VXLAN header, one inner frame, and as the segment
+// size that of the datagrams inside the inner frame. Such a frame goes on with
+// Arrival.Segment set. message begins with the VXLAN header.
+func Undivided(message []byte, segment int) bool {
+	if segment <= 0 || segment >= len(message) || len(message) < encap.HeaderLen {
+		return false
+	}
+	f := encap.Header(message).Payload()
+	l, ok := locate(f)
+	return ok && l.udp && l.end == len(f) && l.unfinished(f)
 }
 
 // describe fills h for a frame with an unfinished checksum.

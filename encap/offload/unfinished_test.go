@@ -112,3 +112,44 @@ func TestUnfinishedSuperframesCanBeSplitAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestUndivided(t *testing.T) {
+	message := func(frames ...ether.Frame) []byte {
+		var b []byte
+		for _, f := range frames {
+			b = append(append(b, vxlan...), f...)
+		}
+		return b
+	}
+	whole := unfinish(spec{udp: true, data: stream(0, 5000)}.frame(t))
+	six := unfinish(spec{udp: true, v6: true, data: stream(0, 350)}.frame(t))
+	one := unfinish(spec{udp: true, data: stream(0, 500)}.frame(t))
+	liar := bytes.Clone(one) // claims the length of both, but has a checksum of its own
+	ether.IPv4(liar[14:]).SetTotalLen(2*len(one) - 6)
+	ether.UDP(liar[34:]).SetLen(2*len(one) - 26)
+	tests := []struct {
+		name    string
+		message []byte
+		segment int
+		want    bool
+	}{
+		{"a superframe of UDP, as seen from a kernel peer", message(whole), 500, true},
+		{"the same over IPv6", message(six), 100, true},
+		{"two datagrams", message(one, one), len(one) + 8, false},
+		{"a datagram and a shorter one", message(one, six), len(one) + 8, false},
+		{"one datagram, nothing said of more", message(whole), 0, false},
+		{"one datagram of the size said", message(whole), len(whole) + 8, false},
+		{"a superframe of TCP", message(unfinish(spec{data: stream(0, 5000)}.frame(t))), 500, false},
+		{"a finished checksum", message(spec{udp: true, data: stream(0, 5000)}.frame(t)), 500, false},
+		{"an inner length that lies", message(liar, one), len(one) + 8, false},
+		{"no whole VXLAN header", vxlan[:7], 5, false},
+		{"no inner frame", vxlan, 5, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := offload.Undivided(tt.message, tt.segment); got != tt.want {
+				t.Errorf("Undivided = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
