@@ -2,6 +2,8 @@ package vswitch
 
 import (
 	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/encap/offload"
 )
 
 const (
@@ -9,8 +11,8 @@ const (
 	inMessages = 64
 	// messageSize is the longest message, in bytes: UDP's own limit.
 	messageSize = 64 << 10
-	// inRecords is how many records are gathered before they are written.
-	inRecords = 512
+	// inFrames is how many frames are gathered before they are written.
+	inFrames = 1024
 )
 
 // inbound moves datagrams from one socket to the TAPs.
@@ -24,11 +26,13 @@ type inbound struct {
 
 // inPort is one network as the socket of a lane sees it.
 type inPort struct {
-	net     *network
-	tables  *Tables // of the batch under way
-	write   Writer
-	records [][][]byte
-	data    [][]byte // backs records
+	net    *network
+	tables *Tables // of the batch under way
+	write  Writer
+	merge  *offload.Merger   // for a TAP that takes superframes
+	split  *offload.Splitter // for one that does not
+	vnet   offload.VnetHeader
+	whole  [][][]byte // what goes to such a one
 }
 
 // noVnet is the header of a frame without offloads. It is only read.
@@ -42,7 +46,10 @@ func (s *Switch) newInbound(r Receiver, lane int) *inbound {
 	for _, n := range s.networks {
 		in.ports = append(in.ports, inPort{
 			net: n, write: n.Ports[lane].Writer(),
-			records: make([][][]byte, 0, inRecords), data: make([][]byte, 0, 2*inRecords),
+			merge: offload.NewMerger(offload.MergeConfig{Frames: inFrames, UDP: n.MergeUDP}),
+			split: offload.NewSplitter(inFrames),
+			vnet:  make(offload.VnetHeader, VnetLen),
+			whole: make([][][]byte, 0, inFrames),
 		})
 	}
 	return in
@@ -88,7 +95,7 @@ func (in *inbound) message(m *encap.Message) error {
 		size = max(len(b), 1)
 	}
 	var err error
-	for ok := true; ok; ok = len(b) > 0 { // a datagram of no bytes is one too
+	for more := true; more; more = len(b) > 0 { // a datagram of no bytes is one too
 		d := b[:min(size, len(b))]
 		b = b[len(d):]
 		if e := in.datagram(d, m); e != nil {
@@ -101,7 +108,7 @@ func (in *inbound) message(m *encap.Message) error {
 func (in *inbound) datagram(d []byte, m *encap.Message) error {
 	p := in.port(d)
 	v := Accept(d, m.Peer.Addr(), m.TOS, &p.net.Self, p.tables)
-	in.tally.count(v, max(len(d)-encap.HeaderLen, 0))
+	in.tally.count(v, 1, max(len(d)-encap.HeaderLen, 0))
 	if v != Deliver {
 		return nil
 	}
@@ -109,13 +116,7 @@ func (in *inbound) datagram(d []byte, m *encap.Message) error {
 	if !h.ReservedClear() {
 		in.tally.extra[Reserved]++
 	}
-	n := len(p.data)
-	p.data = append(p.data, noVnet, h.Payload())
-	p.records = append(p.records, p.data[n:n+2:n+2])
-	if len(p.records) == cap(p.records) {
-		return in.flush(p)
-	}
-	return nil
+	return in.deliver(p, h.Payload())
 }
 
 // port returns the network of the datagram's VNI, or the first one, whose
@@ -131,14 +132,79 @@ func (in *inbound) port(d []byte) *inPort {
 	return &in.ports[0]
 }
 
-// flush writes what is gathered for one network.
-func (in *inbound) flush(p *inPort) error {
-	if len(p.records) == 0 {
+// deliver gathers a frame for its TAP.
+func (in *inbound) deliver(p *inPort, f ether.Frame) error {
+	if !p.tables.Superframes {
+		return in.deliverWhole(p, f)
+	}
+	a := offload.Arrival{Frame: f, MTU: p.tables.MTU}
+	if p.merge.Add(a) {
 		return nil
 	}
-	n, err := p.write.Write(p.records)
-	in.tally.extra[Written] += uint32(n)
-	in.tally.extra[WriteRefused] += uint32(len(p.records) - n)
-	p.records, p.data = p.records[:0], p.data[:0]
+	err := in.flush(p)
+	p.merge.Add(a)
 	return err
+}
+
+// deliverWhole gathers a frame for a TAP that takes only what is whole and
+// finished: what a kernel peer on the same machine left to an offload is done
+// here.
+func (in *inbound) deliverWhole(p *inPort, f ether.Frame) (err error) {
+	p.vnet.Clear()
+	offload.Unfinished(p.vnet, f, p.tables.MTU, 0)
+	lists, fate := p.split.Split(noVnet, p.vnet, f)
+	if fate == offload.Full || fate == offload.Ready && len(p.whole)+len(lists) > cap(p.whole) {
+		err = in.flush(p)
+		lists, fate = p.split.Split(noVnet, p.vnet, f)
+	}
+	if fate != offload.Ready {
+		in.tally.extra[WriteRefused]++
+		return err
+	}
+	in.tally.frames[Deliver] += uint32(len(lists) - 1) // a superframe counts as its frames
+	p.whole = append(p.whole, lists...)
+	return err
+}
+
+// flush writes what is gathered for one network.
+func (in *inbound) flush(p *inPort) error {
+	err := writeAll(p.write, p.merge.Finish(), p.merge, &in.tally)
+	p.merge.Reset()
+	if e := writeAll(p.write, p.whole, nil, &in.tally); e != nil {
+		err = e
+	}
+	p.whole = p.whole[:0]
+	p.split.Reset()
+	return err
+}
+
+// writeAll writes records and counts their frames; m, if any, made them and
+// knows how many frames each stands for. One that is refused is left out.
+func writeAll(w Writer, records [][][]byte, m *offload.Merger, t *tally) error {
+	for done := 0; done < len(records); {
+		n, err := w.Write(records[done:])
+		t.extra[Records] += uint32(n)
+		t.extra[Written] += frames(m, done, done+n)
+		if done += n; done < len(records) {
+			t.extra[WriteRefused] += frames(m, done, done+1)
+			done++
+		}
+		if err != nil {
+			t.extra[WriteRefused] += frames(m, done, len(records))
+			return err
+		}
+	}
+	return nil
+}
+
+// frames counts the frames in records from to till.
+func frames(m *offload.Merger, from, till int) uint32 {
+	if m == nil {
+		return uint32(till - from)
+	}
+	n := 0
+	for i := from; i < till; i++ {
+		n += m.Frames(i)
+	}
+	return uint32(n)
 }

@@ -16,7 +16,7 @@ type Counters struct {
 
 // Stats is a reading of all counters of a switch.
 type Stats struct {
-	Frames [numVerdicts]uint64 // by verdict; a superframe is one frame
+	Frames [numVerdicts]uint64 // by verdict
 	Bytes  [numVerdicts]uint64 // of inner frames, by verdict
 	Extra  [numExtras]uint64
 }
@@ -29,12 +29,17 @@ const (
 	Reserved Extra = iota
 	// Sent: datagrams that the kernel took.
 	Sent
-	// SendRefused: datagrams of Forward and Replicate that the kernel did not take.
+	// SendRefused: datagrams of Forward and Replicate that the kernel did not
+	// take. Forward frames and Replicate copies are Sent or SendRefused.
 	SendRefused
-	// Written: records that the TAP took.
+	// Written: frames that the TAP took, each in a superframe counted.
 	Written
-	// WriteRefused: records of Deliver and Answer that the TAP did not take.
+	// WriteRefused: frames of Deliver and Answer that the TAP did not take.
 	WriteRefused
+	// Records: writes to the TAP that carried them.
+	Records
+	// SplitSuperframes: superframes from the TAP that were forwarded.
+	SplitSuperframes
 	// Stripped: frames from the TAP that lost their VLAN tags.
 	Stripped
 
@@ -43,7 +48,7 @@ const (
 
 var extraNames = [numExtras]string{
 	Reserved: "Reserved", Sent: "Sent", SendRefused: "SendRefused", Written: "Written",
-	WriteRefused: "WriteRefused", Stripped: "Stripped",
+	WriteRefused: "WriteRefused", Records: "Records", SplitSuperframes: "SplitSuperframes", Stripped: "Stripped",
 }
 
 // String returns the name of the constant.
@@ -70,8 +75,8 @@ type tally struct {
 	extra  [numExtras]uint32
 }
 
-func (t *tally) count(v Verdict, bytes int) {
-	t.frames[v]++
+func (t *tally) count(v Verdict, frames, bytes int) {
+	t.frames[v] += uint32(frames)
 	t.bytes[v] += uint64(bytes)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/uvtep/uvtep/arpproxy"
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/encap/offload"
 )
 
 // Port is one queue of a TAP. A record is a virtio_net_hdr of VnetLen bytes
@@ -27,8 +28,8 @@ type Port interface {
 // Writer is a writing end of a Port.
 type Writer interface {
 	// Write hands over records, each a gather list whose first slice begins
-	// with the header, and returns how many were taken. A record refused costs
-	// only itself; an error says that the port is of no more use.
+	// with the header, and returns how many were taken. It stops at one that
+	// is refused, records[sent]; an error says that the port is of no more use.
 	Write(records [][][]byte) (sent int, err error)
 }
 
@@ -45,12 +46,15 @@ type Sender interface {
 }
 
 // VnetLen is the length in bytes of the header in front of every record.
-const VnetLen = 10
+const VnetLen = offload.VnetHeaderLen
 
 // Network is one VNI on this host.
 type Network struct {
 	Self
 	Ports []Port // one a lane
+	// MergeUDP says that the TAP takes superframes of UDP (Linux 6.2), where it
+	// takes superframes at all: see Tables.Superframes.
+	MergeUDP bool
 }
 
 // Config is what a switch is made of.

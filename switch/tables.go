@@ -19,6 +19,11 @@ type Tables struct {
 	Policy Policy
 	// Own are the addresses on the TAP.
 	Own []netip.Addr
+	// MTU is the TAP's, in bytes of IP.
+	MTU int
+	// Superframes says that the TAP takes superframes and unfinished
+	// checksums. Without, every frame is written whole and finished.
+	Superframes bool
 }
 
 // Policy is what the network's configuration leaves to choose. The zero value

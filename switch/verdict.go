@@ -3,7 +3,8 @@ package vswitch
 import "strconv"
 
 // Verdict is a frame's fate. Every frame that is read from a TAP and every
-// datagram that is received gets exactly one.
+// datagram that is received gets exactly one. A superframe counts as the frames
+// that it stands for when it is forwarded, as one frame when it is dropped.
 type Verdict uint8
 
 // The verdicts on frames from the TAP, then those on datagrams from the
@@ -43,7 +44,7 @@ const (
 	DropGratuitous
 	// DropTooBig: larger than the path to the VTEP takes.
 	DropTooBig
-	// DropOffload: the frame asks for an offload that cannot be done.
+	// DropOffload: the virtio header does not fit the frame.
 	DropOffload
 
 	// Deliver: the inner frame was written to the TAP.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,7 +92,10 @@ func TestCloseKeepsAFolderThatWasGiven(t *testing.T) {
 	if left := traces(t, l.Name); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, "h1-lab.test.log")); err != nil || string(b) != "this went wrong\n" {
+	if got, want := filepath.Dir(p.Log), dir; got != want {
+		t.Errorf("got the log in %s, want %s", got, want)
+	}
+	if b, err := os.ReadFile(p.Log); err != nil || string(b) != "this went wrong\n" {
 		t.Errorf("log: got %q, error %v", b, err)
 	}
 }
@@ -142,6 +146,33 @@ func TestCancelInTheMiddleIsUndone(t *testing.T) {
 	}
 	if after := spaces(t); !slices.Equal(after, before) {
 		t.Errorf("got %v, want %v", after, before)
+	}
+}
+
+func TestHostAndContainerThatFailAreTakenBack(t *testing.T) {
+	l := newLab(t, Config{Hosts: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.AddHost(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("host: got %v, want %v", err, context.Canceled)
+	}
+	if _, err := l.AddHost(patient(t)); err != nil {
+		t.Errorf("the same host again: %v", err)
+	}
+	h := l.Hosts[0]
+	if _, err := h.AddKernelPeer(KernelConfig{Subnet: netip.MustParsePrefix("10.10.1.0/29")}); err != nil {
+		t.Fatal(err)
+	}
+	before := len(spaces(t))
+	for range 2 {
+		err := h.AddContainers(patient(t), 6)
+		if err == nil || !strings.Contains(err.Error(), "no address left in 10.10.1.0/29") {
+			t.Errorf("got %v", err)
+		}
+		// Of 8 addresses the network, the bridge and the broadcast are taken.
+		if got, want := len(h.Containers), 5; got != want || len(spaces(t)) != before+want {
+			t.Errorf("got %d containers and %d namespaces more, want %d", got, len(spaces(t))-before, want)
+		}
 	}
 }
 

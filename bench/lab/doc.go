@@ -17,7 +17,7 @@
 //
 // # Words
 //
-//   - lab: all that one New made; its name ("uvlp4k.x7") begins the name of
+//   - lab: all that one New made; its name ("uvlp4kx7") begins the name of
 //     each of its namespaces.
 //   - node: one network namespace under /run/netns, so that `ip netns exec`
 //     works: a host, a container, an etcd machine.

@@ -77,7 +77,7 @@ func (l *Lab) newEtcd(ctx context.Context, bin string, i int) (*Etcd, error) {
 		return nil, err
 	}
 	if err := l.plug(ctx, n, firstEtcd+i); err != nil {
-		return nil, err
+		return nil, errors.Join(err, l.drop(n, l.fabric, n.Name))
 	}
 	e := &Etcd{Node: n, URL: etcdURL(n.Addr), bin: bin}
 	e.args = []string{

@@ -39,17 +39,14 @@ func (l *Lab) AddHost(ctx context.Context) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.plug(ctx, n, id); err != nil {
-		return nil, err
-	}
 	h := &Host{
 		Node: n, ID: id, TAP: "uvtep.1",
 		StateDir:    filepath.Join(l.Dir, n.Name, "state"),
 		SubnetFile:  filepath.Join(l.Dir, n.Name, "subnet.env"),
 		AdminSocket: filepath.Join(l.short, n.Name+".sock"),
 	}
-	if err := os.MkdirAll(h.StateDir, 0o700); err != nil {
-		return nil, err
+	if err := errors.Join(l.plug(ctx, n, id), os.MkdirAll(h.StateDir, 0o700)); err != nil {
+		return nil, errors.Join(err, l.drop(n, l.fabric, n.Name))
 	}
 	l.Hosts = append(l.Hosts, h)
 	return h, nil
@@ -101,23 +98,26 @@ func (h *Host) addContainer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := h.connect(ctx, n, port); err != nil {
+		return errors.Join(err, h.lab.drop(n, h.Node, port))
+	}
+	h.Containers = append(h.Containers, &Container{Node: n, Host: h})
+	return nil
+}
+
+// connect wires a container to the bridge and gives it the next addresses.
+func (h *Host) connect(ctx context.Context, n *Node, port string) (err error) {
 	if err := h.addPort(ctx, containerBridge, port, n, hostDev, h.MTU); err != nil {
 		return err
 	}
 	i := len(h.Containers) + 1
-	if n.Addr, err = n.join(h.Subnet, i, default4); err != nil {
+	if n.Addr, err = n.join(h.Subnet, i, default4); err != nil || !h.Subnet6.IsValid() {
 		return err
 	}
-	if h.Subnet6.IsValid() {
-		if n.Addr6, err = n.join(h.Subnet6, i, default6); err != nil {
-			return err
-		}
-		if err := n.waitSolicitable(ctx, hostDev, n.Addr6); err != nil {
-			return err
-		}
+	if n.Addr6, err = n.join(h.Subnet6, i, default6); err != nil {
+		return err
 	}
-	h.Containers = append(h.Containers, &Container{Node: n, Host: h})
-	return nil
+	return n.waitSolicitable(ctx, hostDev, n.Addr6)
 }
 
 // join gives eth0 the i-th address after the bridge's and a default route to it.
@@ -126,7 +126,7 @@ func (n *Node) join(bridge netip.Prefix, i int, everywhere netip.Prefix) (netip.
 	for range i {
 		a = a.Next()
 	}
-	if !bridge.Contains(a) {
+	if !bridge.Contains(a.Next()) { // the last one is IPv4's broadcast address
 		return a, fmt.Errorf("no address left in %v for %s", bridge.Masked(), n.Name)
 	}
 	if err := n.AddAddr(hostDev, netip.PrefixFrom(a, bridge.Bits())); err != nil {

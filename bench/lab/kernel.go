@@ -143,13 +143,18 @@ func (k *KernelPeer) Lease() (key, value string) {
 	return key, value
 }
 
+// KernelSubnet is the n-th subnet of the overlay, 10.10.n.0/24.
+func KernelSubnet(n int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 10, byte(n), 0}), 24)
+}
+
 // KernelMesh gives every host a kernel vxlan device, with the subnets
 // 10.10.1.0/24, 10.10.2.0/24 and so on, and introduces all to each other. Subnet
 // and MAC of cfg are not used.
 func (l *Lab) KernelMesh(cfg KernelConfig) ([]*KernelPeer, error) {
 	var peers []*KernelPeer
 	for _, h := range l.Hosts {
-		cfg.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 10, byte(h.ID), 0}), 24)
+		cfg.Subnet = KernelSubnet(h.ID)
 		cfg.MAC = nil
 		k, err := h.AddKernelPeer(cfg)
 		if err != nil {

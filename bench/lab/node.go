@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -52,6 +53,19 @@ func (l *Lab) newNode(name string, sysctls []sysctl) (*Node, error) {
 	}
 	l.nodes = append(l.nodes, n)
 	return n, nil
+}
+
+// drop takes back a node that could not be finished, with the port that it has on
+// another, if it got that far.
+func (l *Lab) drop(n, on *Node, port string) error {
+	l.mu.Lock()
+	l.nodes = slices.DeleteFunc(l.nodes, func(other *Node) bool { return other == n })
+	l.mu.Unlock()
+	err := on.DeleteLink(port) // its namespace would take it along, some time later
+	if errors.Is(err, ErrNoLink) {
+		err = nil
+	}
+	return errors.Join(err, n.close())
 }
 
 // make fills in n on a thread that may be moved.

@@ -3,9 +3,11 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,14 +154,26 @@ func (p *Process) Tail(n int) string {
 // WaitOutput waits until the process has written text; it fails when the process
 // ends without.
 func (p *Process) WaitOutput(ctx context.Context, text string) error {
+	log, err := os.Open(p.Log)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	var seen []byte // what is new, after the last bytes of what is old
 	for {
 		more, ended := p.out.more(), p.Ended() // before the look, so that nothing is missed
-		if strings.Contains(p.Output(), text) {
+		fresh, err := io.ReadAll(log)
+		if err != nil {
+			return err
+		}
+		seen = append(seen, fresh...)
+		if bytes.Contains(seen, []byte(text)) {
 			return nil
 		}
 		if ended {
 			return fmt.Errorf("%s ended (%v) without writing %q:\n%s", p.what, p.err, text, p.Tail(20))
 		}
+		seen = seen[max(0, len(seen)-len(text)):]
 		select {
 		case <-more:
 		case <-p.done:

@@ -11,7 +11,6 @@ import (
 	"hash"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -128,7 +127,7 @@ func playAgent(tap, subnetFile, stateDir string, hosts int) error {
 		return err
 	}
 	_ = h.DeleteLink(tap) // left by the run before
-	k, err := h.AddKernelPeer(KernelConfig{Name: tap, Subnet: playSubnet(me), MAC: playMAC(me)})
+	k, err := h.AddKernelPeer(KernelConfig{Name: tap, Subnet: KernelSubnet(me), MAC: playMAC(me)})
 	if err != nil {
 		return err
 	}
@@ -136,7 +135,7 @@ func playAgent(tap, subnetFile, stateDir string, hosts int) error {
 		if id == me {
 			continue
 		}
-		if err := k.Add(Remote{Subnet: playSubnet(id), VTEP: underlay4(id), MAC: playMAC(id)}); err != nil {
+		if err := k.Add(Remote{Subnet: KernelSubnet(id), VTEP: underlay4(id), MAC: playMAC(id)}); err != nil {
 			return err
 		}
 	}
@@ -146,10 +145,6 @@ func playAgent(tap, subnetFile, stateDir string, hosts int) error {
 		return err
 	}
 	return os.Rename(tmp, subnetFile)
-}
-
-func playSubnet(id int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 10, byte(id), 0}), 24)
 }
 
 func playMAC(id int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, byte(id)} }

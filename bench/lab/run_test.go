@@ -182,7 +182,7 @@ func TestRunEndsWhenItsReaderIsGone(t *testing.T) {
 
 func TestKernelPeerIsRegisteredAsFlannelDoes(t *testing.T) {
 	l := newLab(t, Config{Hosts: 1})
-	k, err := l.Hosts[0].AddKernelPeer(KernelConfig{Subnet: playSubnet(7), MAC: playMAC(7), VNI: 42})
+	k, err := l.Hosts[0].AddKernelPeer(KernelConfig{Subnet: KernelSubnet(7), MAC: playMAC(7), VNI: 42})
 	if err != nil {
 		t.Fatal(err)
 	}

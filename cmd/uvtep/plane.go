@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -45,15 +46,19 @@ func (p *plane) open() error {
 	if _, err := p.host.FindLink(p.name); err == nil {
 		p.log.Info().Str("tap", p.name).Msg("TAP device already exists")
 	}
-	dev, err := tap.Open(tap.Config{Name: p.name, Queues: p.queues})
+	dev, err := tap.Open(tap.Config{Name: p.name, Queues: p.queues, VnetHdr: p.offload == "auto"})
 	if err != nil {
 		return err
+	}
+	if err := dev.SetOffload(p.offload == "auto"); err != nil {
+		return errors.Join(err, dev.Close())
 	}
 	message := "Returning existing device"
 	if dev.Created {
 		message = "TAP device created"
 	}
 	p.log.Info().Str("tap", dev.Name).Int("queues", len(dev.Queues)).Bool("vnet_hdr", dev.Capabilities.VnetHdr).
+		Bool("tso", dev.Capabilities.TCP).Bool("uso", dev.Capabilities.UDP).
 		Interface("why_not", dev.Capabilities.Reason).Msg(message)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +69,7 @@ func (p *plane) open() error {
 
 // newSwitch builds a switch on dev with the tables in force. mu is held.
 func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
-	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}}
+	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: dev.Capabilities.UDP}
 	for lane := range p.sockets.Lanes() {
 		// A kernel without multi-queue gives one queue, which all lanes share.
 		n.Ports = append(n.Ports, port{dev.Queues[lane%len(dev.Queues)]})
@@ -90,7 +95,10 @@ func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
 
 // switchTables is the tables in force as the switch wants them. mu is held.
 func (p *plane) switchTables() *vswitch.Tables {
-	t := &vswitch.Tables{Rev: p.tables.Rev, FDB: p.tables.FDB, ARP: p.tables.ARP, Policy: policy(p.tables.Network)}
+	t := &vswitch.Tables{
+		Rev: p.tables.Rev, FDB: p.tables.FDB, ARP: p.tables.ARP, Policy: policy(p.tables.Network),
+		MTU: p.link.MTU, Superframes: p.dev.Capabilities.TCP,
+	}
 	for _, a := range p.addrs {
 		t.Own = append(t.Own, a.Addr())
 	}
@@ -150,6 +158,13 @@ func (p *plane) applyRoutes() {
 
 // run switches until ctx ends. A TAP that is removed is made anew.
 func (p *plane) run(ctx context.Context) error {
+	// The goroutines of the data path wait in system calls that keep their
+	// processors (see internal/wait), so there must be as many more.
+	busy := 2 * p.sockets.Lanes()
+	if len(p.sockets.Receivers(0)) > 1 {
+		busy += p.sockets.Lanes()
+	}
+	runtime.GOMAXPROCS(runtime.NumCPU() + busy)
 	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce)
 }
 

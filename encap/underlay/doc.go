@@ -29,5 +29,5 @@
 // goroutines, Close.
 //
 // Of this module only package encap is imported, for the two types that
-// describe a datagram.
+// describe a datagram, and internal/wait.
 package underlay

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/internal/wait"
 )
 
 // recvBatch is how many messages one recvmmsg may bring.
@@ -47,6 +48,7 @@ type Receiver struct {
 	want int // messages asked for by the Recv under way
 	got  int
 	err  error
+	wait wait.Waiter
 	try  func(fd uintptr) bool
 }
 
@@ -94,16 +96,20 @@ func (r *Receiver) Recv(ms []encap.Message) (int, error) {
 	return r.got, r.err
 }
 
-// receive takes what is there; false parks the goroutine in the poller.
+// receive takes what is there and waits when nothing is; false parks the
+// goroutine in the poller.
 func (r *Receiver) receive(fd uintptr) bool {
-	for tries := 0; ; tries++ {
+	for tries := 0; ; {
 		n, errno := r.recvmmsg(fd)
 		switch errno {
 		case 0:
 			r.got = n
+			r.wait.Busy()
 			return true
 		case unix.EAGAIN:
-			return false
+			if !r.wait.Readable(fd) {
+				return false
+			}
 		case unix.EINTR:
 		case unix.ENOSYS, unix.EPERM:
 			if r.u.noMmsg.Swap(true) {
@@ -117,7 +123,7 @@ func (r *Receiver) receive(fd uintptr) bool {
 			// Any other is an error of the network that was waiting on the
 			// socket (an ICMP message); it is cleared by being reported. One
 			// that stays is not.
-			if tries == maxTries {
+			if tries++; tries == maxTries {
 				r.err = os.NewSyscallError("recvmmsg", errno)
 				return true
 			}

@@ -31,5 +31,5 @@
 // Read of one queue is for one goroutine; Write of one queue may be called by
 // several at a time (each call brings its own Writer scratch: see Queue.Writer).
 //
-// The package imports nothing else of this module.
+// Of this module only internal/wait is imported.
 package tap

@@ -42,7 +42,10 @@ func Open(c Config) (*Device, error) {
 		}
 		d.Queues = append(d.Queues, q)
 	}
-	return d, d.readBack()
+	if err := d.readBack(); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // exists reports whether the network namespace has an interface of that name.
@@ -137,23 +140,37 @@ func adopt(c Config) (*Device, error) {
 		_ = d.Close()
 		return nil, fmt.Errorf("adopt tap queues: %w", err)
 	}
-	return d, d.readBack()
+	if err := d.readBack(); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // readBack asks the kernel what every queue became (TUNGETIFF): the name and
 // the flags are the device's, so a header that one queue carries all carry.
-func (d *Device) readBack() error {
+// The header gets the size that is expected here. On an error all is closed.
+func (d *Device) readBack() (err error) {
+	defer func() {
+		if err != nil {
+			_ = d.Close()
+			err = fmt.Errorf("open tap %q: %w", d.Name, err)
+		}
+	}()
 	d.Capabilities.MultiQueue, d.Capabilities.VnetHdr = true, true
 	for _, q := range d.Queues {
 		name, flags, err := q.getIff()
 		if err != nil {
-			_ = d.Close()
-			return fmt.Errorf("open tap %q: %w", d.Name, err)
+			return err
 		}
 		d.Name = name
 		q.vnet = flags&unix.IFF_VNET_HDR != 0
 		d.Capabilities.VnetHdr = d.Capabilities.VnetHdr && q.vnet
 		d.Capabilities.MultiQueue = d.Capabilities.MultiQueue && flags&unix.IFF_MULTI_QUEUE != 0
+		if q.vnet {
+			if err := q.setHeaderLen(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/uvtep/uvtep/internal/wait"
 )
 
 // Queue is one queue of a TAP device.
@@ -29,6 +31,7 @@ type reader struct {
 	frames [][]byte
 	n      int
 	err    error
+	wait   wait.Waiter
 	try    func(fd uintptr) bool
 }
 
@@ -61,8 +64,8 @@ func (q *Queue) Read(buf []byte, frames [][]byte) (n int, err error) {
 	return r.n, r.err
 }
 
-// drain reads until the kernel has nothing more. It answers false, which parks
-// the goroutine in the runtime's poller, when it could read nothing at all.
+// drain reads until the kernel has nothing more. When it can read nothing at
+// all it waits; false parks the goroutine in the runtime's poller.
 func (q *Queue) drain(fd uintptr) bool {
 	r, off := &q.rd, 0
 	head := 0
@@ -75,8 +78,13 @@ func (q *Queue) drain(fd uintptr) bool {
 		switch {
 		case errno == unix.EINTR:
 			continue
+		case errno == unix.EAGAIN && r.n > 0:
+			r.wait.Busy()
+			return true
+		case errno == unix.EAGAIN && r.wait.Readable(fd):
+			continue
 		case errno == unix.EAGAIN:
-			return r.n > 0
+			return false
 		case errno != 0 || head+n < HeaderLen:
 			// What was read before the error is handed over first; the error
 			// is met again by the next Read.
@@ -90,6 +98,7 @@ func (q *Queue) drain(fd uintptr) bool {
 		r.n++
 		off += (head + n + 7) &^ 7
 	}
+	r.wait.Busy()
 	return true
 }
 
@@ -114,11 +123,12 @@ type Writer struct {
 // maxIov is the kernel's UIO_MAXIOV, the longest gather list of one write.
 const maxIov = 1024
 
-// Write hands records to the kernel, one system call each. A record is a
-// gather list that begins with HeaderLen bytes of virtio_net_hdr in its first
-// slice. A record that the kernel refuses costs only itself: sent counts those
-// taken. err is ErrGone when the device was removed, os.ErrClosed after Close.
-// The memory is free on return.
+// Write hands records to the kernel, one system call each, and returns how
+// many it took. A record is a gather list that begins with HeaderLen bytes of
+// virtio_net_hdr in its first slice. Write stops at a record that the kernel
+// refuses, which is records[sent] then, without an error: leave it out and go
+// on behind it. err is ErrGone when the device was removed, os.ErrClosed after
+// Close. The memory is free on return.
 func (w *Writer) Write(records [][][]byte) (sent int, err error) {
 	w.records, w.sent, w.err = records, 0, nil
 	err = w.q.conn.Write(w.try)
@@ -138,6 +148,8 @@ func (w *Writer) write(fd uintptr) bool {
 			w.sent++
 		case unix.EBADFD, unix.ENODEV:
 			w.err = goneErr("write", errno)
+			return true
+		default:
 			return true
 		}
 	}
@@ -221,4 +233,14 @@ func (q *Queue) getIff() (name string, flags uint16, err error) {
 		return "", 0, err
 	}
 	return ifr.Name(), ifr.Uint16(), nil
+}
+
+// setHeaderLen sets the size of the header: another program may have left
+// another one on the device.
+func (q *Queue) setHeaderLen() error {
+	var ierr error
+	err := q.conn.Control(func(fd uintptr) {
+		ierr = os.NewSyscallError("TUNSETVNETHDRSZ", unix.IoctlSetPointerInt(int(fd), unix.TUNSETVNETHDRSZ, HeaderLen))
+	})
+	return errors.Join(err, ierr)
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Queues int
 	// VnetHdr asks for virtio_net_hdr in front of every frame, without which
 	// there is no segmentation offload. Refused, the device is a plain one.
+	// The offloads themselves are off until SetOffload.
 	VnetHdr bool
 	// Files are queues that are open already, handed in by a predecessor or a
 	// service manager; with them nothing is opened and Queues is not looked at.
@@ -38,7 +39,10 @@ type Config struct {
 type Capabilities struct {
 	MultiQueue bool
 	VnetHdr    bool
-	// Reason tells by feature name ("multi_queue", "vnet_hdr") why it is not there.
+	TCP        bool // superframes of TCP and unfinished checksums, both ways
+	UDP        bool // superframes of UDP
+	// Reason tells by feature name ("multi_queue", "vnet_hdr", "tso", "uso")
+	// why it is not there.
 	Reason map[string]string
 }
 

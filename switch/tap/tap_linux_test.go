@@ -158,9 +158,12 @@ func TestFramesPassBothWays(t *testing.T) {
 				{append(bytes.Clone(header), frame(9, 64)[:10]...)},   // too short: refused
 				{append(bytes.Clone(header), frame(10, 60)[:14]...), frame(10, 60)[14:]},
 			}
-			sent, err := q.Writer().Write(records)
-			if err != nil || sent != 3 {
-				t.Errorf("got %d written, %v; want 3, nil", sent, err)
+			w := q.Writer()
+			if sent, err := w.Write(records); err != nil || sent != 2 {
+				t.Errorf("got %d written, %v; want 2, nil: the third is refused", sent, err)
+			}
+			if sent, err := w.Write(records[3:]); err != nil || sent != 1 {
+				t.Errorf("got %d written behind the refused one, %v; want 1, nil", sent, err)
 			}
 			for _, want := range [][]byte{frame(7, 60), frame(8, 100), frame(10, 60)} {
 				if got := kernel.receive(t); !bytes.Equal(got, want) {

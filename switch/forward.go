@@ -1,0 +1,95 @@
+package vswitch
+
+import (
+	"net/netip"
+
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/encap/offload"
+)
+
+// forward gathers the datagrams of one record, and counts its frames as v. A
+// frame that is whole leaves with its VXLAN header in the place of the last
+// eight of the ten bytes in front of it, as one slice; a superframe is cut.
+func (o *outbound) forward(v Verdict, rec []byte, h offload.VnetHeader, f ether.Frame, to netip.AddrPort) {
+	d := encap.Datagram{Peer: to, Flow: encap.FlowHash(f), TOS: encap.OuterECN(f)}
+	if h.Super() {
+		o.forwardSuper(v, h, f, d)
+		return
+	}
+	if !offload.Complete(h, f) {
+		o.tally.count(DropOffload, 1, len(f))
+		return
+	}
+	o.tally.count(v, 1, len(f))
+	rec = rec[VnetLen-encap.HeaderLen:]
+	encap.PutHeader(rec, o.net.VNI)
+	o.gather(d, rec)
+}
+
+// gather adds a datagram of one slice.
+func (o *outbound) gather(d encap.Datagram, b []byte) {
+	if len(o.ds) == cap(o.ds) {
+		o.flush()
+	}
+	n := len(o.data)
+	o.data = append(o.data, b)
+	d.Data = o.data[n : n+1 : n+1]
+	o.ds = append(o.ds, d)
+}
+
+func (o *outbound) forwardSuper(v Verdict, h offload.VnetHeader, f ether.Frame, d encap.Datagram) {
+	segments := o.segments(h, f)
+	if segments == nil {
+		o.tally.count(DropOffload, 1, len(f))
+		return
+	}
+	o.tally.count(v, len(segments), len(f))
+	o.tally.extra[SplitSuperframes]++
+	for _, d.Data = range segments {
+		o.ds = append(o.ds, d)
+	}
+}
+
+// segments cuts a superframe, and makes room for its datagrams. nil: it cannot
+// be cut.
+func (o *outbound) segments(h offload.VnetHeader, f ether.Frame) [][][]byte {
+	segments, fate := o.split.Split(o.header, h, f)
+	if fate == offload.Full || fate == offload.Ready && len(o.ds)+len(segments) > cap(o.ds) {
+		o.flush()
+		segments, fate = o.split.Split(o.header, h, f)
+	}
+	if fate != offload.Ready {
+		return nil
+	}
+	return segments
+}
+
+// replicate sends a record to every VTEP of the network, one copy each. It is
+// counted once.
+func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t *Tables) {
+	vteps := t.FDB.VTEPs(o.net.VNI)
+	if h.Super() || !offload.Complete(h, f) {
+		o.tally.count(DropOffload, 1, len(f)) // no stack makes superframes of broadcast
+		return
+	}
+	o.tally.count(Replicate, 1, len(f))
+	rec = rec[VnetLen-encap.HeaderLen:]
+	encap.PutHeader(rec, o.net.VNI)
+	d := encap.Datagram{Flow: encap.FlowHash(f), TOS: encap.OuterECN(f)}
+	for _, v := range vteps {
+		d.Peer = v.To
+		o.gather(d, rec)
+	}
+}
+
+// flush sends what is gathered.
+func (o *outbound) flush() {
+	if len(o.ds) > 0 {
+		sent := o.send.Send(o.ds)
+		o.tally.extra[Sent] += uint32(sent)
+		o.tally.extra[SendRefused] += uint32(len(o.ds) - sent)
+	}
+	o.ds, o.data = o.ds[:0], o.data[:0]
+	o.split.Reset()
+}

@@ -1,0 +1,51 @@
+package tap
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The offloads of TUNSETOFFLOAD (include/uapi/linux/if_tun.h).
+const (
+	checksums = unix.TUN_F_CSUM
+	tcp       = unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
+	udp       = unix.TUN_F_USO4 | unix.TUN_F_USO6 // Linux 6.2
+)
+
+// SetOffload turns on all offloads that the kernel grants, or turns all off;
+// it may be called at any time. While they are off every frame that is read is
+// one of the wire, whole and finished. What is granted is in Capabilities.
+func (d *Device) SetOffload(on bool) error {
+	c := &d.Capabilities
+	c.TCP, c.UDP = false, false
+	if !on || !c.VnetHdr {
+		// A device that outlived another program may have them on still.
+		err := d.ioctl(0)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTTY) {
+			return nil // a kernel without offloads has none to turn off
+		}
+		return err
+	}
+	if d.ioctl(checksums|tcp|udp) == nil {
+		c.TCP, c.UDP = true, true
+		return nil
+	}
+	err := d.ioctl(checksums | tcp)
+	if err == nil {
+		c.TCP, c.Reason["uso"] = true, "the kernel does not offer it (Linux 6.2 does)"
+		return nil
+	}
+	c.Reason["tso"], c.Reason["uso"] = err.Error(), err.Error()
+	return nil
+}
+
+// ioctl sets the offloads. They belong to the device, so one queue is enough.
+func (d *Device) ioctl(flags uint) error {
+	var ierr error
+	err := d.Queues[0].conn.Control(func(fd uintptr) {
+		ierr = os.NewSyscallError("TUNSETOFFLOAD", unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, int(flags)))
+	})
+	return errors.Join(err, ierr)
+}
