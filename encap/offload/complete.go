@@ -41,10 +41,10 @@ func nonZero(c uint16) uint16 {
 // says along: a superframe loses its tag once, before it is split.
 func StripTags(h VnetHeader, f ether.Frame) ether.Frame {
 	out := ether.StripTags(f)
-	n := len(f) - len(out)
-	if n == 0 || h.Flags() == 0 && !h.Super() {
+	if h.Flags() == 0 && !h.Super() {
 		return out
 	}
+	n := len(f) - len(out)
 	h.SetHeaderLen(max(h.HeaderLen()-n, 0))
 	h.SetCsum(max(h.CsumStart()-n, 0), h.CsumOffset())
 	return out

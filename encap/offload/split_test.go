@@ -232,8 +232,31 @@ func TestSplitIsFullUntilReset(t *testing.T) {
 		t.Error("a list changed while others were added")
 	}
 	sp.Reset()
-	if _, fate := sp.Split(vxlan, h, f); fate != offload.Ready {
-		t.Errorf("after Reset: %v, want Ready", fate)
+	for i := range 5 { // four frames again, and not one more
+		if _, fate := sp.Split(vxlan, header(), spec{}.frame(t)); (fate == offload.Ready) != (i < 4) {
+			t.Errorf("frame %d after Reset: %v", i, fate)
+		}
+	}
+}
+
+func TestSplitIsFullWhenHeadersAreLong(t *testing.T) {
+	opts := timestamps(1)
+	for range 14 {
+		opts = append(opts, opts[0])
+	}
+	h, f := super(t, spec{vlan: true, opts: opts, data: stream(0, 400)}, 100) // 84 bytes a header
+	sp := offload.NewSplitter(6)                                              // 768 bytes
+	long := make([]byte, 90)
+	if _, fate := sp.Split(long, h, f); fate != offload.Ready { // 4·174
+		t.Errorf("first: %v, want Ready", fate)
+	}
+	h, f = super(t, spec{data: stream(0, 20)}, 10)
+	if _, fate := sp.Split(vxlan, h, f); fate != offload.Full { // 2·62
+		t.Errorf("second: %v, want Full", fate)
+	}
+	sp.Reset()
+	if _, fate := sp.Split(make([]byte, 400), h, f); fate != offload.Malformed {
+		t.Errorf("headers that never fit: %v, want Malformed", fate)
 	}
 }
 

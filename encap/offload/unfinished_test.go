@@ -79,6 +79,19 @@ func TestUnfinishedLeavesEveryOtherFrameAlone(t *testing.T) {
 		}()},
 		{"a fragment", unfinish(spec{frag: 0x2000, data: stream(0, 100)}.frame(t))},
 		{"a cut-off frame", unfinish(spec{data: stream(0, 100)}.frame(t))[:100]},
+		{"another protocol", func() ether.Frame {
+			f := spec{data: stream(0, 100)}.frame(t)
+			ether.IPv4(f[14:]).SetProtocol(ether.ProtoICMP)
+			copy(f[34:], make([]byte, 20))
+			ether.TCP(f[34:]).SetHeaderLen(20)
+			ether.TCP(f[34:]).SetChecksum(ether.Fold(ether.PseudoSum4(ether.IPv4(f[14:]), ether.ProtoTCP, 120)))
+			return f
+		}()},
+		{"IPv6 under another type", func() ether.Frame {
+			f := unfinish(spec{v6: true, data: stream(0, 100)}.frame(t))
+			f[12], f[13] = 0x88, 0xcc
+			return f
+		}()},
 		{"no IP", append(make(ether.Frame, 12), 0x88, 0xcc, 1, 2)},
 		{"no Ethernet header", make(ether.Frame, 13)},
 	}
