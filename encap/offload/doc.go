@@ -46,6 +46,7 @@
 // # What it refuses
 //
 // A checksum is never laundered: what is wrong before merging is passed on as
-// it came. Fragments, IP options, IPv6 extension headers and VLAN tags are
-// split but never merged. Nothing is held back for a later batch.
+// it came. Superframes with IP options, IPv6 extension headers or VLAN tags are
+// split, but frames with them are never merged; fragments are neither. Nothing
+// is held back for a later batch.
 package offload
