@@ -74,6 +74,7 @@ func TestAdvertisementsAreNeverAnswered(t *testing.T) {
 		{"58 shorter than 24 bytes", advertise(askerIP6, short(20)), Malformed, Binding{}},
 		{"58 a group as target", advertise(nodesIP6, from6(askerIP6)), Malformed, Binding{}},
 		{"58 solicited, yet to all nodes", advertise(askerIP6, flags6(flagSolicited)), Malformed, Binding{}},
+		{"58 a target address of 14 bytes", advertise(askerIP6, bare, more(2, 2), more(make([]byte, 14)...)), Malformed, Binding{}},
 		{"58 an option of length 0", advertise(askerIP6, more(2, 0, 0, 0, 0, 0, 0, 0)), Malformed, Binding{}},
 	})
 }
@@ -96,6 +97,7 @@ func TestOnlyValidSolicitationsAreAnswered(t *testing.T) {
 		{"52 an option of length 0", solicit(hostIP6, bare, group), Malformed, Binding{}},
 		{"52 an option of length 0 behind a good one", solicit(hostIP6, group), Malformed, Binding{}},
 		{"52 an option longer than the rest", solicit(hostIP6, more(14, 2, 0, 0, 0, 0, 0, 0)), Malformed, Binding{}},
+		{"52 the first byte of an option", solicit(hostIP6, more(14)), Malformed, Binding{}},
 		{"52 half an option", solicit(hostIP6, more(14, 1, 0, 0)), Malformed, Binding{}},
 		{"52 a source address of 14 bytes", solicit(hostIP6, bare, more(1, 2), more(make([]byte, 14)...)), Malformed, Binding{}},
 		{"52 from :: with a source address option", solicit(hostIP6, from6(zeroIP6)), Malformed, Binding{}},

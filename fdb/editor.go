@@ -106,7 +106,7 @@ func (e *Editor) RemoveVTEP(vni encap.VNI, v *VTEP) {
 // addrs are the addresses of v that datagrams may come from.
 func (v *VTEP) addrs() []netip.Addr {
 	addrs := []netip.Addr{v.To.Addr()}
-	if usable(v.Alt) && v.Alt != addrs[0] {
+	if usable(v.Alt) {
 		addrs = append(addrs, v.Alt)
 	}
 	return addrs
@@ -140,7 +140,6 @@ func (e *Editor) unflood(vni encap.VNI, v *VTEP) {
 	}
 	if len(list) == 1 {
 		e.floods.Delete(vni)
-		delete(e.fresh, vni)
 		return
 	}
 	e.floods.Set(vni, slices.Delete(list, i, i+1))

@@ -178,6 +178,30 @@ func TestAnEditSeesItself(t *testing.T) {
 	}
 }
 
+func TestTablesDoNotChangeWhenTheirEditorGoesOn(t *testing.T) {
+	e := new(Table).Edit()
+	n := &naive{entries: map[Key]Entry{}}
+	var kept []*Table
+	var want []*naive
+	for i := range 24 { // 7 steps through 24 addresses, so that all places are inserted at
+		x := naiveVTEP{1, *vtep(fmt.Sprintf("192.0.2.%d", i*7%24+1), "")}
+		e.AddVTEP(x.vni, &x.v)
+		n.added = append(n.added, x)
+		if i%3 == 2 {
+			e.RemoveVTEP(1, &n.added[0].v)
+			n.remove(n.added[0])
+		}
+		e.Set(Key{1, mac(byte(i % 5))}, Entry{Rev: int64(i)})
+		n.entries[Key{1, mac(byte(i % 5))}] = Entry{Rev: int64(i)}
+		kept, want = append(kept, e.Table()), append(want, n.clone())
+	}
+	for i := range kept {
+		if d := differences(kept[i], want[i]); d != "" {
+			t.Errorf("table %d changed after it was made: %s", i, d)
+		}
+	}
+}
+
 func TestAVTEPIsCounted(t *testing.T) {
 	lease, record := vtep("192.0.2.1", ""), vtep("192.0.2.1", "2001:db8::1")
 	for _, c := range []struct {
