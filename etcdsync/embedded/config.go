@@ -68,7 +68,6 @@ func (c Config) etcd() (*embed.Config, error) {
 	e.MaxSnapFiles, e.MaxWalFiles = maxFiles, maxFiles
 	e.QuotaBackendBytes, e.MaxRequestBytes = quotaBytes, maxRequestBytes
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModePeriodic, historyKept
-	e.EnableGRPCGateway = false
 	e.UnsafeNoFsync = c.NoSync
 	return e, nil
 }

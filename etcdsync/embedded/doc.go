@@ -12,7 +12,7 @@
 //
 // A network's keys are few and short, so the server is set up for that: few
 // raft entries are kept in memory, write-ahead log files are small, history
-// is compacted after an hour, there is no HTTP gateway.
+// is compacted after an hour.
 //
 // # Quiet, and never fatal
 //
