@@ -67,6 +67,7 @@ func TestSplitEqualsGopacketSegmentForSegment(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			tt.s.ack, tt.s.window, tt.s.urgent = 0x89abcdef, 0xfedc, 0x7654 // in every segment
 			h, f := super(t, tt.s, tt.size)
 			before := bytes.Clone(f)
 			got, fate := offload.NewSplitter(1024).Split(vxlan, h, f)
@@ -257,6 +258,41 @@ func TestSplitIsFullWhenHeadersAreLong(t *testing.T) {
 	sp.Reset()
 	if _, fate := sp.Split(make([]byte, 400), h, f); fate != offload.Malformed {
 		t.Errorf("headers that never fit: %v, want Malformed", fate)
+	}
+}
+
+func TestSplitUsesItsScratchToTheLastByte(t *testing.T) {
+	tests := []struct {
+		name   string
+		frames int // what the scratch is for: 128 bytes of headers each
+		first  int // frames in it already
+		prefix int // beside 54 bytes of headers
+		n      int // segments
+		want   offload.Fate
+	}{
+		{"one segment in room for one", 1, 0, 8, 1, offload.Ready},
+		{"as many segments as there is room for", 3, 0, 8, 3, offload.Ready},
+		{"one segment too many for ever", 3, 0, 8, 4, offload.Malformed},
+		{"as many as are left", 4, 1, 8, 3, offload.Ready},
+		{"one more than is left", 4, 2, 8, 3, offload.Full},
+		{"headers that fill all", 2, 0, 74, 2, offload.Ready},
+		{"headers one byte too long for ever", 2, 0, 75, 2, offload.Malformed},
+		{"headers that fill what is left", 4, 2, 74, 2, offload.Ready},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sp := offload.NewSplitter(tt.frames)
+			if tt.first > 0 {
+				h, f := super(t, spec{data: stream(0, tt.first*10)}, 10)
+				if _, fate := sp.Split(make([]byte, 74), h, f); fate != offload.Ready {
+					t.Fatalf("frames before: %v, want Ready", fate)
+				}
+			}
+			h, f := super(t, spec{data: stream(0, tt.n*10)}, 10)
+			if _, fate := sp.Split(make([]byte, tt.prefix), h, f); fate != tt.want {
+				t.Errorf("fate = %v, want %v", fate, tt.want)
+			}
+		})
 	}
 }
 
