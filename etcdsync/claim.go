@@ -1,11 +1,18 @@
 package etcdsync
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
+	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/internal/state"
+)
+
+const (
+	defaultLeaseTTL    = 24 * time.Hour
+	defaultLivenessTTL = 30 * time.Second
+	minTTL             = time.Second // etcd's unit
 )
 
 // Claim is what a host asks of the network: a subnet, and to be known by it.
@@ -27,6 +34,7 @@ type Claim struct {
 	// without IPv4).
 	Want netip.Prefix
 	// Previous and Previous6 are the subnets to try first, those the host had.
+	// Bits beyond their length are ignored.
 	Previous, Previous6 netip.Prefix
 	// LeaseTTL is how long the subnet outlives its host, 0 means 24 hours.
 	LeaseTTL time.Duration
@@ -37,10 +45,82 @@ type Claim struct {
 	Resubnet func(*Registration)
 }
 
-// Acquire registers a host: it takes the subnet that is already its own, else
-// the one it had, else a free one, and writes the host record. Every write is
-// a compare-and-swap. It waits for etcd as long as ctx lasts; its errors are
-// ErrBadClaim, ErrNoSubnetFree, ErrSubnetTaken and the end of ctx.
-func (s *Store) Acquire(ctx context.Context, c Claim) (*Registration, error) {
-	return nil, errTodo
+// complete returns the claim with defaults filled in, or an ErrBadClaim that
+// lists every fault.
+func (c Claim) complete() (Claim, error) {
+	n, err := c.Network.Complete()
+	if err != nil {
+		return c, err
+	}
+	c.Network = n
+	c.PublicIP, c.PublicIPv6 = c.PublicIP.Unmap(), c.PublicIPv6.Unmap()
+	c.Want, c.Previous, c.Previous6 = c.Want.Masked(), c.Previous.Masked(), c.Previous6.Masked()
+	if c.Port == 0 {
+		c.Port = n.Port
+	}
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = defaultLeaseTTL
+	}
+	if c.LivenessTTL == 0 {
+		c.LivenessTTL = defaultLivenessTTL
+	}
+	return c, c.check()
+}
+
+func (c Claim) check() error {
+	var f faults
+	if !state.ValidNodeID(c.NodeID) {
+		f.addf("node id %q is not %d lower-case hexadecimal digits", c.NodeID, state.NodeIDLen)
+	}
+	if err := checkMAC(c.MAC); err != nil {
+		f.addf("%v", err)
+	}
+	if err := checkFamilies(c.PublicIP, c.PublicIPv6); err != nil {
+		f.addf("%v", err)
+	}
+	for _, a := range []netip.Addr{c.PublicIP, c.PublicIPv6} {
+		if !a.IsValid() {
+			continue
+		}
+		if err := checkUnderlay(a); err != nil {
+			f.addf("public address: %v", err)
+		}
+	}
+	if c.LeaseTTL < minTTL || c.LivenessTTL < minTTL {
+		f.addf("the leases' times to live (%s and %s) must be a second at least", c.LeaseTTL, c.LivenessTTL)
+	}
+	c.checkWant(&f)
+	return f.err(ErrBadClaim)
+}
+
+func (c Claim) checkWant(f *faults) {
+	if !c.Want.IsValid() {
+		return
+	}
+	if c.NoSubnet {
+		f.addf("subnet %s is wanted and no subnet is: one of the two", c.Want)
+	}
+	length := c.Network.SubnetLen
+	if !c.Network.IPv4.IsValid() {
+		length = c.Network.IPv6SubnetLen
+	}
+	if !c.Network.contains(c.Want) || c.Want.Bits() != length {
+		f.addf("subnet %s is not a /%d of the network", c.Want, length)
+	}
+}
+
+// leaseValue returns what the host's subnet key is to hold.
+func (c *Claim) leaseValue() leaseValue {
+	return leaseValue{
+		publicIP: c.PublicIP, publicIPv6: c.PublicIPv6, backend: backendType,
+		vni: c.Network.VNI, mac: c.MAC, mac6: c.MAC, node: c.NodeID, port: c.Port,
+	}
+}
+
+// hostValue returns what the host's record is to hold.
+func (c *Claim) hostValue(s subnets) hostValue {
+	return hostValue{
+		publicIP: c.PublicIP, publicIPv6: c.PublicIPv6, port: c.Port,
+		vnis: []encap.VNI{c.Network.VNI}, subnets: s,
+	}
 }

@@ -2,10 +2,27 @@ package etcdsync
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
+	"github.com/rs/zerolog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/uvtep/uvtep/encap/ether"
+)
+
+const (
+	defaultHold = 60 * time.Second
+	// gather is how long a change waits for company, publishEvery the least
+	// time between two tables: at most 100 a second however many the changes.
+	gather       = 2 * time.Millisecond
+	publishEvery = 10 * time.Millisecond
+	// refreshEvery is after how long everything is read again, in case a watch
+	// lost something (etcd has had such faults). Larger networks do it less
+	// often: refreshRows more rows double the time.
+	refreshEvery = 7 * time.Minute
+	refreshRows  = 20000
 )
 
 // FollowConfig says what Follow needs to know of the host.
@@ -32,4 +49,136 @@ type FollowConfig struct {
 // prefix, watches from the next revision, and lists again whenever there is a
 // doubt. Tables are never emptied by an error. It ends with ctx and returns
 // nil then; nothing else ends it.
-func (s *Store) Follow(ctx context.Context, c FollowConfig) error { return errTodo }
+func (s *Store) Follow(ctx context.Context, c FollowConfig) error {
+	if c.MassDeleteHold == 0 {
+		c.MassDeleteHold = defaultHold
+	}
+	f := &follower{store: s, hold: c.MassDeleteHold, in: newIntake(&c, s.log), log: s.log, due: newTimer()}
+	p := newPublisher(c.Publish)
+	f.publish = p.put
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.run(ctx)
+	}()
+	f.run(ctx)
+	<-done
+	return nil
+}
+
+// follower is one Follow. Its methods run in one goroutine.
+type follower struct {
+	store   *Store
+	log     zerolog.Logger
+	in      *intake
+	publish func(*Tables)
+
+	at     header    // how far the tables are
+	loaded bool      // the first list is complete
+	due    *timer    // when to publish what has changed
+	sent   time.Time // when that was done last
+
+	hold  time.Duration
+	until time.Time // lists are not believed in full before; zero: they are
+	force bool      // the hold is over: the next list is believed
+}
+
+// Why a session ended without anything being wrong.
+var (
+	errRefresh  = errors.New("time to look at everything again")
+	errHoldOver = errors.New("the hold is over")
+)
+
+func (f *follower) run(ctx context.Context) {
+	var b backoff
+	for {
+		b.begin()
+		err := f.session(ctx)
+		f.flush()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errRefresh), errors.Is(err, errHoldOver):
+			continue
+		case compacted(err), errors.Is(err, errBackwards), errors.Is(err, errOtherEtcd):
+			f.log.Warn().Err(err).Int64("rev", f.at.rev).Msg("reading everything from etcd again")
+		default:
+			f.store.failed(&b, err)
+		}
+		if !b.wait(ctx) {
+			return
+		}
+	}
+}
+
+// session reads everything and then hears of every change, until that cannot
+// be relied on any more.
+func (f *follower) session(ctx context.Context) error {
+	if err := f.list(ctx); err != nil {
+		return err
+	}
+	f.store.outage.over()
+	f.changed()
+	w := f.store.watch(ctx, f.at, []string{f.store.prefix}, clientv3.WithPrefix())
+	defer w.stop()
+	refresh := time.NewTimer(f.refreshAfter())
+	defer refresh.Stop()
+	over := f.holdTimer()
+	defer over.Stop()
+	for {
+		select {
+		case r, ok := <-w.C:
+			if !ok {
+				return w.err
+			}
+			f.apply(&r)
+		case <-f.due.C:
+			f.flush()
+		case <-refresh.C:
+			return errRefresh
+		case <-over.C:
+			return errHoldOver
+		}
+	}
+}
+
+// refreshAfter returns how long a session lasts at most.
+func (f *follower) refreshAfter() time.Duration {
+	rows := time.Duration(len(f.in.board.rows))
+	return jittered(refreshEvery + refreshEvery*rows/refreshRows)
+}
+
+// apply takes in what the watch delivered. Events of one revision come
+// together, and tables are made between deliveries only.
+func (f *follower) apply(r *clientv3.WatchResponse) {
+	for _, e := range r.Events {
+		name := f.store.name(e.Kv)
+		if e.Type == clientv3.EventTypeDelete {
+			f.in.drop(name, e.Kv.ModRevision)
+		} else {
+			f.in.put(name, e.Kv)
+		}
+	}
+	f.at.rev = max(f.at.rev, reached(r))
+	f.changed()
+}
+
+// changed sees to it that changes are published soon.
+func (f *follower) changed() {
+	if f.in.dirty && f.loaded && !f.due.running {
+		f.due.start(max(gather, publishEvery-time.Since(f.sent)))
+	}
+}
+
+// flush publishes what has changed.
+func (f *follower) flush() {
+	f.due.stop()
+	if !f.in.dirty || !f.loaded {
+		return
+	}
+	f.in.dirty = false
+	f.sent = time.Now()
+	t := f.in.board.tables(f.at.rev, f.in.network)
+	t.Skipped = len(f.in.bad)
+	f.publish(t)
+}

@@ -1,17 +1,33 @@
 package etcdsync
 
 import (
+	"errors"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // DefaultPrefix is flannel's: where the keys lie unless told otherwise.
 const DefaultPrefix = "/coreos.com/network"
 
+const (
+	defaultDialTimeout = 3 * time.Second
+	// A member that was frozen or cut off answers no ping; without pings that
+	// goes unnoticed for as long as it lasts. grpc raises shorter intervals to
+	// 10 s.
+	pingInterval = 10 * time.Second
+	pingTimeout  = 3 * time.Second
+)
+
 // Options say how to reach etcd.
 type Options struct {
-	// Endpoints are the URLs of etcd's members, at least one.
+	// Endpoints are the URLs of etcd's members, at least one, all of them with
+	// TLS or none.
 	Endpoints []string
 	// Prefix is what every key begins with; empty means DefaultPrefix.
 	Prefix string
@@ -19,18 +35,87 @@ type Options struct {
 	// it the system's are trusted. It works alone.
 	CAFile string
 	// CertFile and KeyFile are the client's certificate, for mutual TLS; both
-	// or none. All three files are read again when they change.
+	// or none. All three files are read at every handshake.
 	CertFile, KeyFile string
 	// Username and PasswordFile log in; both or none. The password is the
 	// file's first line.
 	Username, PasswordFile string
-	// DialTimeout bounds how long one request waits for a member that does
-	// not answer; 0 means 3 seconds.
+	// DialTimeout bounds how long one request waits for an answer; 0 means 3
+	// seconds.
 	DialTimeout time.Duration
 	// Log receives events; the zero Logger discards them.
 	Log zerolog.Logger
 }
 
-// Validate reports everything that is wrong with the options, in one error.
-// It looks at the files they name. The error is an ErrBadOptions.
-func (o Options) Validate() error { return nil }
+// Validate reports everything that is wrong with the options, in one error. It
+// looks at the files they name. The error is an ErrBadOptions.
+func (o Options) Validate() error {
+	var f faults
+	o.checkEndpoints(&f)
+	if p := o.complete().Prefix; !strings.HasPrefix(p, "/") {
+		f.addf("prefix %q does not begin with a slash", o.Prefix)
+	}
+	if o.DialTimeout < 0 {
+		f.addf("dial timeout %s is negative", o.DialTimeout)
+	}
+	o.checkTLS(&f)
+	if (o.Username == "") != (o.PasswordFile == "") {
+		f.addf("a user name and a password file are of use only together")
+	} else if _, err := o.password(); err != nil {
+		f.addf("%v", err)
+	}
+	return f.err(ErrBadOptions)
+}
+
+func (o Options) checkEndpoints(f *faults) {
+	if len(o.Endpoints) == 0 {
+		f.addf("no etcd endpoint")
+	}
+	for _, e := range o.Endpoints {
+		u, err := url.Parse(e)
+		switch {
+		case err != nil:
+			f.addf("endpoint %q: %v", e, errors.Unwrap(err))
+		case u.Scheme != "http" && u.Scheme != "https":
+			f.addf("endpoint %q does not begin with http:// or https://", e)
+		case u.Host == "" || u.Path != "" && u.Path != "/":
+			f.addf("endpoint %q is not a scheme, a host and a port", e)
+		case (u.Scheme == "https") != o.secure():
+			f.addf("endpoint %q: some endpoints use TLS and some do not", e)
+		}
+	}
+}
+
+// secure reports whether etcd is reached over TLS.
+func (o Options) secure() bool {
+	return len(o.Endpoints) > 0 && strings.HasPrefix(o.Endpoints[0], "https://")
+}
+
+// complete returns o with what is unset at its default.
+func (o Options) complete() Options {
+	if o.Prefix = strings.TrimRight(o.Prefix, "/"); o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if o.DialTimeout == 0 {
+		o.DialTimeout = defaultDialTimeout
+	}
+	return o
+}
+
+// newClient makes a client. It sends nothing unless it has to log in.
+func (o Options) newClient() (*clientv3.Client, error) {
+	password, err := o.password()
+	if err != nil {
+		return nil, err
+	}
+	c := clientv3.Config{
+		Endpoints: o.Endpoints, DialTimeout: o.DialTimeout,
+		DialKeepAliveTime: pingInterval, DialKeepAliveTimeout: pingTimeout,
+		Username: o.Username, Password: password,
+		Logger: zap.NewNop(), // what it says is said again in its errors
+	}
+	if o.secure() {
+		c.DialOptions = append(c.DialOptions, grpc.WithTransportCredentials(&freshTLS{opts: o}))
+	}
+	return clientv3.New(c)
+}

@@ -3,15 +3,36 @@ package etcdsync
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-var errTodo = errors.New("not implemented")
+// pageSize is the number of keys asked for at once. At a few hundred bytes a
+// key a page is far below what a message may hold.
+const pageSize = 1000
 
 // Store is a connection to etcd, as one network's hosts see it. Its methods
 // may be called by several goroutines at once.
 type Store struct {
-	opts Options
+	opts    Options
+	prefix  string // ends with a slash
+	log     zerolog.Logger
+	outage  outage
+	watches atomic.Uint64 // opened so far, see watch
+
+	mu     sync.Mutex
+	client *clientv3.Client // nil until the first call; guarded by mu
+	closed bool             // guarded by mu
 }
+
+var errClosed = errors.New("the connection to etcd is closed")
 
 // Dial makes a Store. It returns at once, also when no member of etcd
 // answers: an error is one of the options.
@@ -19,26 +40,160 @@ func Dial(o Options) (*Store, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Store{opts: o}, nil
+	o = o.complete()
+	return &Store{opts: o, prefix: o.Prefix + "/", log: o.Log, outage: outage{log: o.Log, endpoints: o.Endpoints}}, nil
 }
 
 // Close ends the connection. What runs on it must have ended before.
-func (s *Store) Close() error { return nil }
-
-// Network reads the network configuration; ErrNoNetwork when there is none,
-// ErrBadNetwork when it does not parse.
-func (s *Store) Network(ctx context.Context) (Network, error) { return Network{}, errTodo }
-
-// WaitNetwork is Network for an agent that starts: it waits for etcd and for
-// the configuration, says once which of the two is missing, and ends with ctx
-// or at an ErrBadNetwork.
-func (s *Store) WaitNetwork(ctx context.Context) (Network, error) { return Network{}, errTodo }
-
-// InitNetwork writes the network configuration if there is none, and reports
-// whether it did. What is there stays as it is.
-func (s *Store) InitNetwork(ctx context.Context, n Network) (created bool, err error) {
-	return false, errTodo
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.client == nil {
+		return nil
+	}
+	return s.client.Close()
 }
 
-// Subnets lists the keys under subnets/, in the order of their names.
-func (s *Store) Subnets(ctx context.Context) ([]SubnetRecord, error) { return nil, errTodo }
+// dial returns the client, made if there is none. Making one may take a
+// request (to log in) and so may fail.
+func (s *Store) dial() (*clientv3.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	if s.client != nil {
+		return s.client, nil
+	}
+	c, err := s.opts.newClient()
+	if err != nil {
+		return nil, err
+	}
+	s.client = c
+	return c, nil
+}
+
+// redial gives the client up: after several failures in a row the fault may
+// be its own (a token that is no good any more, a connection that hangs).
+// Whatever still uses it fails and tries again with the next.
+func (s *Store) redial(c *clientv3.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == c && !s.closed {
+		s.client = nil
+		_ = c.Close()
+	}
+}
+
+// request bounds how long one request may take.
+func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.opts.DialTimeout)
+}
+
+// get reads a key or a range, relative to the prefix.
+func (s *Store) get(ctx context.Context, name string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	c, err := s.dial()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.request(ctx)
+	defer cancel()
+	r, err := c.Get(ctx, s.prefix+name, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("read %q from etcd: %w", s.prefix+name, err)
+	}
+	return r, nil
+}
+
+// commit runs a transaction. What it compares decides whether its operations
+// run, so that a transaction that is repeated because its answer was lost does
+// no harm.
+func (s *Store) commit(ctx context.Context, t txn) (*clientv3.TxnResponse, error) {
+	c, err := s.dial()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.request(ctx)
+	defer cancel()
+	r, err := c.Txn(ctx).If(t.compare...).Then(t.then...).Else(t.otherwise...).Commit()
+	if err != nil {
+		return nil, fmt.Errorf("write to etcd: %w", err)
+	}
+	return r, nil
+}
+
+// txn is a transaction to commit.
+type txn struct {
+	compare         []clientv3.Cmp
+	then, otherwise []clientv3.Op
+}
+
+// list reads all keys below a folder ("" is all of the network) in pages, all
+// of them at one revision, and returns where in history that is. Each page, in
+// the order of the keys, is handed to page; an empty one if there is no key.
+func (s *Store) list(ctx context.Context, dir string, page func(header, []*mvccpb.KeyValue)) (at header, err error) {
+	end := clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.prefix + dir))
+	for from := dir; ; {
+		r, err := s.get(ctx, from, end, clientv3.WithLimit(pageSize), clientv3.WithRev(at.rev))
+		if err != nil {
+			return header{}, err
+		}
+		if at.rev == 0 {
+			at = headerOf(r.Header)
+		}
+		page(at, r.Kvs)
+		if !r.More || len(r.Kvs) == 0 {
+			return at, nil
+		}
+		from = s.name(r.Kvs[len(r.Kvs)-1]) + "\x00"
+	}
+}
+
+// name returns a key without the prefix.
+func (s *Store) name(kv *mvccpb.KeyValue) string { return string(kv.Key[len(s.prefix):]) }
+
+// header is a place in etcd's history.
+type header struct {
+	cluster uint64
+	rev     int64
+}
+
+func headerOf(h *etcdserverpb.ResponseHeader) header { return header{h.ClusterId, h.Revision} }
+
+// outage tells once that etcd is away and once that it is back, for all who
+// use a Store.
+type outage struct {
+	log       zerolog.Logger
+	endpoints []string
+
+	mu    sync.Mutex
+	since time.Time       // zero: etcd is there; guarded by mu
+	told  map[string]bool // what was said since; guarded by mu
+}
+
+// maxTold bounds how many different errors of one outage are told.
+const maxTold = 8
+
+// over says that etcd answers.
+func (o *outage) over() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.since.IsZero() {
+		o.log.Info().Dur("after", time.Since(o.since)).Msg("etcd answers again")
+	}
+	o.since, o.told = time.Time{}, nil
+}
+
+// failed says that etcd did not answer, or not as it should.
+func (o *outage) failed(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.told == nil {
+		o.since, o.told = time.Now(), make(map[string]bool)
+	}
+	if text := err.Error(); !o.told[text] && len(o.told) < maxTold {
+		o.told[text] = true
+		o.log.Warn().Err(err).Strs("endpoints", o.endpoints).Msg("etcd does not answer; trying again, what is known stays in force")
+	}
+}

@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"cmp"
 	"net/netip"
 
 	"github.com/uvtep/uvtep/arpproxy"
@@ -23,12 +24,16 @@ type Tables struct {
 	// Routes are all kernel routes there should be, in the order of their
 	// destinations. The same slice as before when no route changed.
 	Routes []Route
-	// Peers are the subnet leases of other hosts by key.
+	// Peers are the subnet leases of other hosts, by their keys below the
+	// prefix.
 	Peers *snapmap.Map[string, *Peer]
 	// Changed are the bindings that are new or different since the tables
 	// published before; none at the first load. The stations behind the TAP
 	// should be told of them.
 	Changed []Change
+	// Skipped is the number of keys whose value (or name) could not be used;
+	// where there was a good value before, that one stands.
+	Skipped int
 }
 
 // Route is a kernel route through the TAP.
@@ -43,6 +48,10 @@ type Change struct {
 	MAC ether.Addr
 }
 
+func (c Change) compare(o Change) int {
+	return cmp.Or(cmp.Compare(c.VNI, o.VNI), c.IP.Compare(o.IP))
+}
+
 // Peer is a subnet lease of another host.
 type Peer struct {
 	// Key is the lease's key in etcd, Rev the revision of its value.
@@ -50,8 +59,7 @@ type Peer struct {
 	Rev int64
 	// Subnet and Subnet6 are what it leases; either may be the zero Prefix.
 	Subnet, Subnet6 netip.Prefix
-	// VTEP is where datagrams for the host go; nil when the lease is not of a
-	// VXLAN backend or has no usable address.
+	// VTEP is where datagrams for the host go.
 	VTEP *fdb.VTEP
 	// MAC is the host's VTEP address, MAC6 the one for its IPv6 subnet: the
 	// same one unless the host runs flannel.

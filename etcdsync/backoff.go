@@ -1,0 +1,62 @@
+package etcdsync
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// Waiting begins short, since most trouble is over at once, and ends long
+	// enough that a thousand hosts do not keep an ailing etcd down.
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// jitter spreads what many hosts do at the same time.
+	jitter = 0.2
+	// calm is how long things must have gone well for the next trouble to
+	// count as new.
+	calm = 10 * time.Second
+	// patience is after how many failures in a row the connection is made
+	// anew.
+	patience = 3
+)
+
+// backoff paces what is tried again and again.
+type backoff struct {
+	failures int
+	began    time.Time
+}
+
+// begin is called when an attempt begins.
+func (b *backoff) begin() { b.began = time.Now() }
+
+// wait waits before the next attempt: longer each time, unless the last one
+// went well for a while. It is false when ctx ended.
+func (b *backoff) wait(ctx context.Context) bool {
+	if time.Since(b.began) > calm {
+		b.failures = 0
+	}
+	d := min(minBackoff<<min(b.failures, 10), maxBackoff)
+	b.failures++
+	return pause(ctx, jittered(d))
+}
+
+// worn reports whether it is time for a new connection.
+func (b *backoff) worn() bool { return b.failures > 0 && b.failures%patience == 0 }
+
+// jittered returns d, more or less.
+func jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (1 - jitter + 2*jitter*rand.Float64()))
+}
+
+// pause waits, and is false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,284 @@
+package etcdsync
+
+import (
+	"slices"
+
+	"github.com/rs/zerolog"
+
+	"github.com/uvtep/uvtep/arpproxy"
+	"github.com/uvtep/uvtep/fdb"
+	"github.com/uvtep/uvtep/internal/snapmap"
+)
+
+// board is where the next tables are prepared: all rows, who of them has what,
+// and the editors of the tables. A row goes in and comes out as a whole, at a
+// cost that depends on the row and not on the size of the board. It belongs to
+// one goroutine.
+type board struct {
+	me     identity
+	log    zerolog.Logger
+	alarm  zerolog.Logger // limited, since strangers can set it off
+	rows   map[string]*row
+	nodes  map[string]*node
+	leases map[*row]bool // other hosts' leases; false: kept off by one of our own
+	own    []subnets     // our leases
+	macs   *contest[fdb.Key]
+	ips    *contest[arpproxy.Key]
+	routes routeSet
+
+	fdb       *fdb.Editor
+	arp       *arpproxy.Editor
+	peers     *snapmap.Editor[string, *Peer]
+	touched   map[arpproxy.Key]struct{} // bindings that may differ from last
+	last      *Tables                   // published before, nil at first
+	conflicts int64
+}
+
+// node is a host as its endpoints need it.
+type node struct {
+	host      *row // nil: it has no record, its endpoints wait
+	endpoints map[*row]struct{}
+}
+
+func newBoard(me identity, log zerolog.Logger) *board {
+	return &board{
+		me: me, log: log, alarm: limited(log),
+		rows: make(map[string]*row), nodes: make(map[string]*node), leases: make(map[*row]bool),
+		macs: newContest[fdb.Key](betterMAC), ips: newContest[arpproxy.Key](betterIP), routes: newRouteSet(),
+		fdb: (*fdb.Table)(nil).Edit(), arp: (*arpproxy.Table)(nil).Edit(), peers: (*snapmap.Map[string, *Peer])(nil).Edit(),
+		touched: make(map[arpproxy.Key]struct{}),
+	}
+}
+
+// set puts a row in the place of the one with its name, if there is one.
+func (b *board) set(r *row) {
+	old := b.rows[r.name]
+	if old != nil && old.kind == lease && old.created == r.created && old.sameAs(r) {
+		b.refresh(old, r)
+		return
+	}
+	b.rows[r.name] = r
+	switch {
+	case old == nil:
+		b.enter(r)
+	case old.kind == host && r.kind == host:
+		b.replaceHost(old, r)
+	default:
+		b.withdraw(old)
+		b.enter(r)
+	}
+}
+
+// remove takes a row out.
+func (b *board) remove(name string) {
+	r := b.rows[name]
+	if r == nil {
+		return
+	}
+	delete(b.rows, name)
+	b.withdraw(r)
+}
+
+func (b *board) enter(r *row) {
+	switch r.kind {
+	case lease:
+		b.enterLease(r)
+	case host:
+		b.enterHost(r)
+	case endpoint:
+		b.enterEndpoint(r)
+	case static:
+		b.show(r)
+	}
+}
+
+func (b *board) withdraw(r *row) {
+	switch r.kind {
+	case lease:
+		b.withdrawLease(r)
+	case host:
+		b.withdrawHost(r)
+	case endpoint:
+		b.withdrawEndpoint(r)
+	case static:
+		b.hide(r)
+	}
+}
+
+// show enters all that a row claims, hide takes it all back.
+func (b *board) show(r *row) {
+	for i := range r.stations {
+		k := fdb.Key{VNI: r.vni, MAC: r.stations[i].mac}
+		b.claimMAC(k, r, b.macs.add)
+		b.warnOfMAC(k)
+	}
+	b.showVTEP(r)
+}
+
+func (b *board) hide(r *row) {
+	for i := range r.stations {
+		b.claimMAC(fdb.Key{VNI: r.vni, MAC: r.stations[i].mac}, r, b.macs.remove)
+	}
+	b.hideVTEP(r)
+}
+
+func (b *board) showVTEP(r *row) {
+	if r.self || r.vtep == nil {
+		return
+	}
+	for _, vni := range r.vnis {
+		b.fdb.AddVTEP(vni, r.vtep)
+	}
+}
+
+func (b *board) hideVTEP(r *row) {
+	if r.self || r.vtep == nil {
+		return
+	}
+	for _, vni := range r.vnis {
+		b.fdb.RemoveVTEP(vni, r.vtep)
+	}
+}
+
+// claimMAC changes the claims to a MAC address. A row has a say about IP
+// addresses only for as long as it has the MAC address they are bound to, so
+// that FDB and ARP always come from the same row.
+func (b *board) claimMAC(k fdb.Key, r *row, change func(fdb.Key, *row)) {
+	before := b.macs.holder(k)
+	change(k, r)
+	after := b.macs.holder(k)
+	if before != after {
+		for _, key := range before.bindings(k) {
+			b.ips.remove(key, before)
+			b.showIP(key)
+		}
+		for _, key := range after.bindings(k) {
+			b.ips.add(key, after)
+			b.showIP(key)
+			b.warnOfIP(key)
+		}
+	}
+	b.showMAC(k)
+}
+
+// refresh takes over the revision of a value that says what the old one said:
+// a lease is written again now and then.
+func (b *board) refresh(old, r *row) {
+	old.rev, old.peer = r.rev, r.peer
+	if old.self || !b.leases[old] {
+		return
+	}
+	b.peers.Set(old.name, old.peer)
+	for i := range old.stations {
+		k := fdb.Key{VNI: old.vni, MAC: old.stations[i].mac}
+		b.showMAC(k)
+		for _, key := range old.bindings(k) {
+			b.showIP(key)
+		}
+	}
+}
+
+// showMAC writes to the FDB who has a MAC address.
+func (b *board) showMAC(k fdb.Key) {
+	r := b.macs.holder(k)
+	if r == nil || r.self {
+		b.fdb.Delete(k)
+		return
+	}
+	entry := fdb.Entry{VTEP: b.placeOf(r, k), Origin: r.origin, Rev: r.rev}
+	if old, ok := b.fdb.Lookup(k); ok && old == entry {
+		return
+	}
+	b.fdb.Set(k, entry)
+	for _, key := range r.bindings(k) {
+		b.touched[key] = struct{}{}
+	}
+}
+
+// placeOf returns where a station of r is.
+func (b *board) placeOf(r *row, k fdb.Key) *fdb.VTEP {
+	if r.kind == endpoint {
+		return b.nodes[r.node].host.vtep
+	}
+	if s := r.station(k.MAC); s != nil && s.vtep != nil {
+		return s.vtep
+	}
+	return r.vtep
+}
+
+// showIP writes to the ARP table who has an IP address.
+func (b *board) showIP(k arpproxy.Key) {
+	b.touched[k] = struct{}{}
+	r := b.ips.holder(k)
+	if r == nil || r.self {
+		b.arp.Delete(k)
+		return
+	}
+	mac, _ := r.macOf(k.IP)
+	b.arp.Set(k, arpproxy.Binding{MAC: mac, Origin: r.origin, Rev: r.rev})
+}
+
+// warnOfMAC tells when hosts that cannot both be right claim a MAC address. An
+// endpoint that moved is claimed by two hosts for a moment: that is no fault.
+func (b *board) warnOfMAC(k fdb.Key) {
+	claims := b.macs.claims(k)
+	if len(claims) < 2 || !slices.ContainsFunc(claims, func(r *row) bool { return r.kind != endpoint }) {
+		return
+	}
+	b.conflicts++
+	b.alarm.Error().Stringer("vni", k.VNI).Stringer("mac", k.MAC).Strs("claims", names(claims)).
+		Str("kept", b.macs.holder(k).name).Msg("one MAC address is claimed twice")
+}
+
+// warnOfIP tells when an IP address is bound to two MAC addresses.
+func (b *board) warnOfIP(k arpproxy.Key) {
+	claims := b.ips.claims(k)
+	if len(claims) < 2 {
+		return
+	}
+	first, _ := claims[0].macOf(k.IP)
+	if !slices.ContainsFunc(claims, func(r *row) bool { mac, _ := r.macOf(k.IP); return mac != first }) {
+		return
+	}
+	b.conflicts++
+	b.alarm.Error().Stringer("vni", k.VNI).Stringer("ip", k.IP).Strs("claims", names(claims)).
+		Str("kept", b.ips.holder(k).name).Msg("one IP address is bound to two MAC addresses")
+}
+
+func names(rows []*row) []string {
+	var out []string
+	for _, r := range rows {
+		out = append(out, r.name)
+	}
+	return out
+}
+
+// tables returns the tables as the board has them, and begins the next ones.
+func (b *board) tables(rev int64, n Network) *Tables {
+	t := &Tables{Rev: rev, Network: n, FDB: b.fdb.Table(), ARP: b.arp.Table(), Routes: b.routes.list(), Peers: b.peers.Map()}
+	if b.last != nil {
+		t.Changed = b.changes(b.last, t)
+	}
+	clear(b.touched)
+	b.last = t
+	return t
+}
+
+// changes returns the touched bindings that are other than before.
+func (b *board) changes(before, after *Tables) []Change {
+	var out []Change
+	for k := range b.touched {
+		binding, ok := after.ARP.Lookup(k.VNI, k.IP)
+		if !ok {
+			continue
+		}
+		was, _ := before.ARP.Lookup(k.VNI, k.IP)
+		is, _ := after.FDB.Lookup(k.VNI, binding.MAC)
+		entry, _ := before.FDB.Lookup(k.VNI, binding.MAC)
+		if was.MAC != binding.MAC || !sameVTEP(entry.VTEP, is.VTEP) {
+			out = append(out, Change{k, binding.MAC})
+		}
+	}
+	slices.SortFunc(out, Change.compare)
+	return out
+}

@@ -1,0 +1,98 @@
+package etcdsync
+
+import (
+	"slices"
+	"strings"
+)
+
+// enterLease puts a lease in, unless it overlaps one of ours: a route for it
+// would take our own containers away.
+func (b *board) enterLease(r *row) {
+	if r.self {
+		b.show(r)
+		b.own = append(b.own, r.subnets())
+		b.sortOut()
+		return
+	}
+	b.leases[r] = false
+	if b.isOurs(r) {
+		b.alarm.Error().Str("key", r.name).Str("vtep", r.vtep.To.String()).Str("node", r.node).
+			Msg("another host's subnet overlaps this one's: not routed")
+		return
+	}
+	b.showLease(r)
+}
+
+func (b *board) withdrawLease(r *row) {
+	if r.self {
+		b.hide(r)
+		b.own = slices.DeleteFunc(b.own, func(s subnets) bool { return s == r.subnets() })
+		b.sortOut()
+		return
+	}
+	if b.leases[r] {
+		b.hideLease(r)
+	}
+	delete(b.leases, r)
+}
+
+// sortOut looks at all leases again after one of our own came or went.
+func (b *board) sortOut() {
+	for r, shown := range b.leases {
+		switch ours := b.isOurs(r); {
+		case ours && shown:
+			b.hideLease(r)
+		case !ours && !shown:
+			b.showLease(r)
+		}
+	}
+}
+
+func (b *board) isOurs(r *row) bool {
+	return slices.ContainsFunc(b.own, r.subnets().overlap)
+}
+
+func (b *board) showLease(r *row) {
+	b.leases[r] = true
+	b.show(r)
+	b.peers.Set(r.name, r.peer)
+	for _, p := range r.subnets().prefixes() {
+		b.routes.add(p)
+	}
+	b.logLease(r)
+}
+
+func (b *board) hideLease(r *row) {
+	b.leases[r] = false
+	b.hide(r)
+	b.peers.Delete(r.name)
+	for _, p := range r.subnets().prefixes() {
+		b.routes.remove(p)
+	}
+	b.log.Info().Msgf("removing subnet: %s", r.subnets())
+}
+
+// logLease tells of a lease in the predecessor's words.
+func (b *board) logLease(r *row) {
+	mac := r.peer.MAC
+	if mac.IsZero() {
+		mac = r.peer.MAC6
+	}
+	b.log.Info().Msgf("adding subnet: %s PublicIP: %s VtepMAC: %s", r.subnets(), r.vtep.To.Addr(), mac)
+	for i := range r.stations {
+		s := &r.stations[i]
+		vtep := r.vtep
+		if s.vtep != nil {
+			vtep = s.vtep
+		}
+		var ips []string
+		for _, ip := range s.ips {
+			ips = append(ips, ip.String())
+		}
+		b.log.Info().Msgf("calling AddARP: %s, %s", strings.Join(ips, " "), s.mac)
+		b.log.Info().Msgf("calling AddFDB: %s, %s", vtep.To, s.mac)
+	}
+}
+
+// subnets are those that the lease's host can be reached for.
+func (r *row) subnets() subnets { return subnets{r.peer.Subnet, r.peer.Subnet6} }

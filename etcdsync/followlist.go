@@ -1,0 +1,78 @@
+package etcdsync
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// list reads everything. What it lacks is gone, unless there is a doubt: etcd
+// can come back empty, or from an old backup, and a host that believed it
+// would cut off everybody while they register again.
+func (f *follower) list(ctx context.Context) error {
+	if !f.until.IsZero() && !time.Now().Before(f.until) {
+		f.force = true
+		f.in.thaw()
+	}
+	f.in.begin()
+	at, err := f.store.list(ctx, "", f.page)
+	if err != nil {
+		return err
+	}
+	f.at, f.loaded = at, true
+	if f.doubtful() {
+		return nil
+	}
+	f.until, f.force = time.Time{}, false
+	f.in.thaw()
+	f.in.sweep()
+	return nil
+}
+
+// page takes in a part of the list.
+func (f *follower) page(at header, kvs []*mvccpb.KeyValue) {
+	f.compare(at)
+	for _, kv := range kvs {
+		f.in.list(f.store.name(kv), kv)
+	}
+}
+
+// compare notices that etcd's history is not the one we know.
+func (f *follower) compare(at header) {
+	if !f.loaded || at.cluster == f.at.cluster && at.rev >= f.at.rev {
+		return
+	}
+	f.log.Error().Int64("rev", at.rev).Int64("was", f.at.rev).Bool("other_cluster", at.cluster != f.at.cluster).
+		Msg("etcd's history is another one: restored from a backup, or another cluster")
+	f.at = at
+	f.in.forget()
+	if f.hold > 0 && !f.force {
+		f.in.freeze()
+	}
+}
+
+// doubtful reports whether the list just read is not to be believed in full,
+// and sees to it that it is looked at again.
+func (f *follower) doubtful() bool {
+	missing, of := f.in.missing()
+	if f.hold < 0 || f.force || !f.in.frozen && 2*missing <= of {
+		return false
+	}
+	if f.until.IsZero() {
+		f.until = time.Now().Add(f.hold)
+		f.log.Error().Int("missing", missing).Int("of", of).Dur("hold", f.hold).
+			Msg("etcd lacks much of what it had; the tables keep it for a while")
+	}
+	return true
+}
+
+// holdTimer fires when the hold is over; never if there is none.
+func (f *follower) holdTimer() *time.Timer {
+	if f.until.IsZero() {
+		t := time.NewTimer(time.Hour)
+		t.Stop()
+		return t
+	}
+	return time.NewTimer(time.Until(f.until))
+}

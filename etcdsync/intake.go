@@ -1,0 +1,230 @@
+package etcdsync
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/rs/zerolog"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// intake reads keys and values and hands what they say to the board. A value
+// that cannot be read costs its own key alone, and not even that if the key
+// had a good one before. It belongs to one goroutine.
+type intake struct {
+	board     *board
+	log       zerolog.Logger
+	alarm     zerolog.Logger
+	network   Network // that the agent runs with, and what of it changes live
+	config    []byte  // its text in etcd, last seen
+	configs   int64   // its revision
+	configGen uint32  // of the list that had it last
+	noConfig  bool    // it is missing, and that was said
+	bad       map[string]badKey
+	gen       uint32 // of the list being read
+	before    int    // rows there were when it began
+	frozen    bool   // what is there stays, see freeze
+	dirty     bool   // the board differs from the tables made last
+	skipped   int64  // values refused so far
+}
+
+// badKey is a key whose latest value cannot be used.
+type badKey struct {
+	rev int64
+	gen uint32
+}
+
+func newIntake(c *FollowConfig, log zerolog.Logger) *intake {
+	return &intake{
+		board: newBoard(newIdentity(c), log), log: log, alarm: limited(log),
+		network: c.Network, bad: make(map[string]badKey), dirty: true,
+	}
+}
+
+// list takes in a key's value from a list.
+func (in *intake) list(name string, kv *mvccpb.KeyValue) {
+	if old := in.board.rows[name]; old != nil && in.frozen {
+		in.mark(old)
+		return
+	}
+	in.put(name, kv)
+}
+
+// put takes in a key's value. name is the key below the prefix. A revision
+// that is known already is nothing new.
+func (in *intake) put(name string, kv *mvccpb.KeyValue) {
+	if name == configKey {
+		in.putConfig(kv)
+		return
+	}
+	old := in.board.rows[name]
+	if b, ok := in.bad[name]; ok && kv.ModRevision <= b.rev {
+		in.bad[name] = badKey{b.rev, in.gen}
+		in.mark(old)
+		return
+	}
+	if old != nil && kv.ModRevision <= old.rev {
+		in.mark(old)
+		return
+	}
+	in.read(name, kv, old)
+}
+
+// mark says that the list being read has a row.
+func (in *intake) mark(r *row) {
+	if r != nil {
+		r.gen = in.gen
+	}
+}
+
+// read takes in a value that is new.
+func (in *intake) read(name string, kv *mvccpb.KeyValue, old *row) {
+	k, err := parseKey(name)
+	var r *row
+	if err == nil {
+		r, err = newRow(k, kv.Value, &in.board.me, &in.network)
+	}
+	if err != nil {
+		in.mark(old)
+		in.refuse(name, kv, err)
+		return
+	}
+	in.dirty = in.dirty || r != nil || old != nil || in.isBad(name)
+	delete(in.bad, name)
+	if r == nil {
+		in.board.remove(name) // a lease of another backend, for example
+		return
+	}
+	r.stamp(name, kv.CreateRevision, kv.ModRevision)
+	r.gen = in.gen
+	in.board.set(r)
+	in.mark(in.board.rows[name])
+}
+
+func (in *intake) isBad(name string) bool {
+	_, bad := in.bad[name]
+	return bad
+}
+
+// refuse remembers that a value cannot be used, and says so once.
+func (in *intake) refuse(name string, kv *mvccpb.KeyValue, err error) {
+	in.bad[name] = badKey{kv.ModRevision, in.gen}
+	in.skipped++
+	in.dirty = true
+	in.alarm.Warn().Err(err).Str("key", name).Int64("rev", kv.ModRevision).Msg("key skipped: its value cannot be used")
+}
+
+// drop takes a deleted key out.
+func (in *intake) drop(name string, rev int64) {
+	if name == configKey {
+		in.dropConfig()
+		return
+	}
+	if r := in.board.rows[name]; r != nil && r.rev <= rev {
+		in.board.remove(name)
+		in.dirty = true
+	}
+	if b, ok := in.bad[name]; ok && b.rev <= rev {
+		delete(in.bad, name)
+		in.dirty = true
+	}
+}
+
+// begin starts to read a list: what it lacks at its end is gone.
+func (in *intake) begin() {
+	in.gen++
+	in.before = 0
+	for _, r := range in.board.rows {
+		if !r.self {
+			in.before++
+		}
+	}
+}
+
+// missing returns how many rows the list did not have, of how many there were
+// before it. Our own do not count.
+func (in *intake) missing() (missing, of int) {
+	for _, r := range in.board.rows {
+		if !r.self && r.gen != in.gen {
+			missing++
+		}
+	}
+	return missing, in.before
+}
+
+// sweep takes out what the list did not have.
+func (in *intake) sweep() {
+	for name, r := range in.board.rows {
+		if r.gen != in.gen {
+			in.board.remove(name)
+			in.dirty = true
+		}
+	}
+	for name, b := range in.bad {
+		if b.gen != in.gen {
+			delete(in.bad, name)
+			in.dirty = true
+		}
+	}
+	if in.configGen != in.gen {
+		in.dropConfig()
+	}
+}
+
+// freeze keeps lists from changing what is there; they may add to it, and
+// watch events may do anything.
+func (in *intake) freeze() { in.frozen = true }
+
+// forget forgets the revisions of what is there: those of another history say
+// nothing about which value is newer.
+func (in *intake) forget() {
+	in.configs = 0
+	clear(in.bad)
+	for _, r := range in.board.rows {
+		r.rev = 0
+	}
+}
+
+// thaw ends freeze.
+func (in *intake) thaw() { in.frozen = false }
+
+// putConfig takes in the network configuration. One that cannot be used
+// changes nothing.
+func (in *intake) putConfig(kv *mvccpb.KeyValue) {
+	in.configGen = in.gen
+	if kv.ModRevision <= in.configs {
+		return
+	}
+	in.configs = kv.ModRevision
+	if bytes.Equal(in.config, kv.Value) {
+		return
+	}
+	in.config, in.noConfig = slices.Clone(kv.Value), false
+	n, warnings, err := ParseNetwork(kv.Value)
+	if err != nil {
+		in.log.Error().Err(err).Int64("rev", kv.ModRevision).Msg("network configuration cannot be used; the last good one stands")
+		return
+	}
+	if in.gen <= 1 {
+		warnings = nil // who starts the agent has heard them
+	}
+	for _, w := range warnings {
+		in.log.Warn().Msg("network configuration: " + w)
+	}
+	if restart := n.needsRestart(&in.network); len(restart) > 0 {
+		in.log.Warn().Strs("fields", restart).Msg("network configuration changed in what needs a restart of the agents")
+	}
+	if in.network.takeLive(&n) {
+		in.log.Info().Int64("rev", kv.ModRevision).Msg("network configuration changed")
+		in.dirty = true
+	}
+}
+
+// dropConfig says that there is no network configuration, once.
+func (in *intake) dropConfig() {
+	if in.noConfig {
+		return
+	}
+	in.config, in.configs, in.noConfig = nil, 0, true
+	in.log.Error().Msg("there is no network configuration in etcd; the last one stands")
+}

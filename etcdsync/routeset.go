@@ -1,0 +1,66 @@
+package etcdsync
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// routeSet counts which subnets are to be routed: one subnet may be that of
+// two leases, one of them dual-stack.
+type routeSet struct {
+	counts map[netip.Prefix]int
+	dirty  map[netip.Prefix]struct{} // changed since sorted was made
+	sorted []Route                   // given out: not to be written
+}
+
+func newRouteSet() routeSet {
+	return routeSet{counts: make(map[netip.Prefix]int), dirty: make(map[netip.Prefix]struct{})}
+}
+
+func (s *routeSet) add(p netip.Prefix) {
+	if s.counts[p]++; s.counts[p] == 1 {
+		s.dirty[p] = struct{}{}
+	}
+}
+
+func (s *routeSet) remove(p netip.Prefix) {
+	if s.counts[p]--; s.counts[p] == 0 {
+		delete(s.counts, p)
+		s.dirty[p] = struct{}{}
+	}
+}
+
+// list returns the routes in the order of their destinations: the same slice
+// as before when nothing changed, else a new one.
+func (s *routeSet) list() []Route {
+	if len(s.dirty) == 0 {
+		return s.sorted
+	}
+	var fresh []Route
+	for p := range s.dirty {
+		if s.counts[p] > 0 {
+			fresh = append(fresh, Route{Dst: p, Via: p.Addr()})
+		}
+	}
+	slices.SortFunc(fresh, Route.compare)
+	s.sorted = s.merge(fresh)
+	clear(s.dirty)
+	return s.sorted
+}
+
+// merge returns the routes of sorted that are not dirty and all of fresh.
+func (s *routeSet) merge(fresh []Route) []Route {
+	out := make([]Route, 0, len(s.counts))
+	for _, r := range s.sorted {
+		if _, changed := s.dirty[r.Dst]; changed {
+			continue
+		}
+		for len(fresh) > 0 && fresh[0].compare(r) < 0 {
+			out, fresh = append(out, fresh[0]), fresh[1:]
+		}
+		out = append(out, r)
+	}
+	return append(out, fresh...)
+}
+
+func (r Route) compare(o Route) int { return r.Dst.Compare(o.Dst) }

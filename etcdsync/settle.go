@@ -1,0 +1,146 @@
+package etcdsync
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+var errRaced = errors.New("a key of ours changed while it was written")
+
+// settle makes etcd say about the host what it should: it looks, and writes
+// what is not so. It may be called at any time; that there is nothing to do is
+// the rule. What happens after the moment that it returns is to be watched.
+func (r *Registration) settle(ctx context.Context) (header, error) {
+	at, own, record, err := r.look(ctx)
+	if err != nil {
+		return at, err
+	}
+	if !r.claim.NoSubnet {
+		if err := r.settleSubnet(ctx, own); err != nil {
+			return at, err
+		}
+	}
+	return at, r.settleHost(ctx, record)
+}
+
+// look reads our own keys, both at one revision; nil for one that is missing.
+func (r *Registration) look(ctx context.Context) (at header, own, record *mvccpb.KeyValue, err error) {
+	s := r.store
+	t := txn{then: []clientv3.Op{clientv3.OpGet(s.prefix + hostKey(r.claim.NodeID))}}
+	if r.key != "" {
+		t.then = append(t.then, clientv3.OpGet(s.prefix+r.key))
+	}
+	answer, err := s.commit(ctx, t)
+	if err != nil {
+		return header{}, nil, nil, err
+	}
+	found := make([]*mvccpb.KeyValue, 2)
+	for i, one := range answer.Responses {
+		if kvs := one.GetResponseRange().Kvs; len(kvs) > 0 {
+			found[i] = kvs[0]
+		}
+	}
+	return headerOf(answer.Header), found[1], found[0], nil
+}
+
+// settleSubnet makes sure of the subnet. own is its key as it stands.
+func (r *Registration) settleSubnet(ctx context.Context, own *mvccpb.KeyValue) error {
+	switch {
+	case r.key == "":
+		return r.acquire(ctx)
+	case own == nil:
+		r.log.Warn().Str("key", r.key).Msg("own subnet key is gone; registering again")
+		return r.acquire(ctx)
+	case r.isStolen(own):
+		r.lost = r.held()
+		return r.acquire(ctx)
+	}
+	return r.confirm(ctx, own)
+}
+
+// isStolen reports whether somebody else wrote our key. There is nothing to
+// fight about: flannel overwrites without looking, and it would again.
+func (r *Registration) isStolen(own *mvccpb.KeyValue) bool {
+	v, err := parseLease(own.Value)
+	ours := own.ModRevision == r.keyRev || err == nil && v.node == r.claim.NodeID && r.wasOurs(v.publicIP, v.publicIPv6)
+	if !ours {
+		r.log.Error().Str("key", r.key).Int64("rev", own.ModRevision).Str("by_node", v.node).Str("by_address", text4(v.publicIP)).
+			Msg("own subnet key was overwritten by another host; taking another subnet")
+	}
+	return !ours
+}
+
+// confirm writes our key again if it does not say what it should, or hangs on
+// a tenancy that is not ours any more.
+func (r *Registration) confirm(ctx context.Context, own *mvccpb.KeyValue) error {
+	claim, held := r.current(), r.held()
+	todo := &plan{subnets: held, base: &entry{
+		name: r.key, subnets: held, raw: string(own.Value), rev: own.ModRevision, lease: clientv3.LeaseID(own.Lease),
+	}}
+	if !todo.reservation() {
+		if err := r.store.renew(ctx, &r.tenancy); err != nil {
+			return err
+		}
+	}
+	value, err := claim.leaseValue().marshal(held)
+	if err != nil {
+		return err
+	}
+	if todo.base.raw == string(value) && (todo.reservation() || todo.base.lease == r.tenancy.id) {
+		r.keyRev, r.reservation = own.ModRevision, todo.reservation()
+		r.setExpires()
+		return nil
+	}
+	answer, err := r.store.commit(ctx, r.txn(nil, todo, r.key, string(value)))
+	if err != nil {
+		return err
+	}
+	if !answer.Succeeded {
+		return errRaced
+	}
+	r.took(todo, r.key, answer.Header.Revision)
+	return nil
+}
+
+// settleHost makes sure of the host record.
+func (r *Registration) settleHost(ctx context.Context, record *mvccpb.KeyValue) error {
+	s := r.store
+	if record == nil {
+		record = new(mvccpb.KeyValue)
+	}
+	if err := s.adopt(ctx, &r.liveness, clientv3.LeaseID(record.Lease)); err != nil {
+		return err
+	}
+	if err := s.renew(ctx, &r.liveness); err != nil {
+		return err
+	}
+	claim := r.current()
+	value, err := claim.hostValue(r.held()).marshal()
+	if err != nil {
+		return err
+	}
+	if string(record.Value) == string(value) && clientv3.LeaseID(record.Lease) == r.liveness.id {
+		r.hostRev = record.ModRevision
+		return nil
+	}
+	if was, err := parseHost(record.Value); err == nil && r.hostRev != 0 && !r.wasOurs(was.publicIP, was.publicIPv6) {
+		r.log.Error().Str("node", claim.NodeID).Str("address", text4(was.publicIP)).
+			Msg("another host has the node id of this one: was its state directory copied?")
+	}
+	key := s.prefix + hostKey(claim.NodeID)
+	answer, err := s.commit(ctx, txn{
+		compare: []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", record.ModRevision)},
+		then:    []clientv3.Op{clientv3.OpPut(key, string(value), clientv3.WithLease(r.liveness.id))},
+	})
+	if err != nil {
+		return err
+	}
+	if !answer.Succeeded {
+		return errRaced
+	}
+	r.hostRev = answer.Header.Revision
+	return nil
+}
