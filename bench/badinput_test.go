@@ -141,7 +141,9 @@ func TestBadDatagramsAreCountedAndCostNothingElse(t *testing.T) {
 	// The second host is a known VTEP, but no agent runs there: the test speaks for it.
 	mac := ether.Addr{2, 0, 0, 0, 0, 0x77}
 	putLease(ctx, t, l, "10.10.77.0/24", outside.Addr, mac)
-	must(t, h.Agent.WaitOutput(ctx, "adding subnet: 10.10.77.0/24"))
+	eventually(ctx, t, "the tables with the VTEP are in force", func() (bool, string) {
+		return strings.Contains(routesOf(t, h), "10.10.77.0/24"), routesOf(t, h)
+	})
 	tap, err := h.Link(h.TAP)
 	must(t, err)
 	own := ether.Addr(tap.MAC)

@@ -90,6 +90,11 @@ func newNetwork(t testing.TB, c lab.Config) (*lab.Lab, context.Context) {
 	t.Helper()
 	l, ctx := newLab(t, c)
 	must(t, l.StartAgents(ctx))
+	for _, h := range l.Hosts {
+		eventually(ctx, t, h.Name+" knows all others", func() (bool, string) {
+			return strings.Count(routesOf(t, h), "via") == len(l.Hosts)-1, routesOf(t, h)
+		})
+	}
 	must(t, l.AddContainers(ctx, 1))
 	return l, ctx
 }

@@ -117,10 +117,10 @@ func TestStrangersKeyCostsItselfAlone(t *testing.T) {
 
 func TestStrangersRoutesOfOursArePurgedAtStart(t *testing.T) {
 	l, ctx := newNetwork(t, lab.Config{Hosts: 2})
-	h := l.Hosts[0]
+	h := l.Hosts[1]
 	putLease(ctx, t, l, "10.10.77.0/24", netip.MustParseAddr("192.0.2.60"), ether.Addr{2, 0, 0, 0, 0, 0x77})
 	must(t, h.Agent.WaitOutput(ctx, "adding subnet: 10.10.77.0/24"))
-	want := routesOf(t, l.Hosts[0])
+	want := routesOf(t, h)
 	eventually(ctx, t, "two routes are there", func() (bool, string) {
 		want = routesOf(t, h)
 		return strings.Count(want, "via") == 2, want

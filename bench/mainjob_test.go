@@ -113,9 +113,9 @@ func TestPredecessorsCommandLine(t *testing.T) {
 	must(t, err)
 	must(t, p.WaitOutput(ctx, "Running backend"))
 	must(t, p.WaitOutput(ctx, "adding subnet: "))
-	if got := strings.Count(routesOf(t, h), "via"); got != 1 {
-		t.Errorf("got %d routes, want 1", got)
-	}
+	eventually(ctx, t, "there is a route to the first host", func() (bool, string) {
+		return strings.Count(routesOf(t, h), "via") == 1, routesOf(t, h)
+	})
 }
 
 func TestEnvironmentSpeaksForFlags(t *testing.T) {
@@ -228,7 +228,9 @@ func TestKernelVXLANPeer(t *testing.T) {
 			must(t, l.Put(ctx, prefix+"/"+key, value))
 			must(t, l.AddContainers(ctx, 1))
 			for _, h := range l.Hosts[:2] {
-				must(t, h.Agent.WaitOutput(ctx, "adding subnet: 10.10.200.0/24"))
+				eventually(ctx, t, "there is a route to the kernel peer", func() (bool, string) {
+					return strings.Contains(routesOf(t, h), "10.10.200.0/24"), routesOf(t, h)
+				})
 			}
 			connected(ctx, t, l)
 		})

@@ -54,8 +54,11 @@ func Classify(f ether.Frame, s *Self, t *Tables) Decision {
 		return Decision{Verdict: DropToSelf}
 	}
 	e, ok := t.FDB.Lookup(s.VNI, dst)
-	if !ok {
+	switch {
+	case !ok:
 		return Decision{Verdict: DropUnknownUnicast}
+	case e.VTEP == nil:
+		return Decision{Verdict: DropLocal}
 	}
 	return Decision{Verdict: Forward, VTEP: e.VTEP}
 }

@@ -19,6 +19,7 @@ var (
 	macLocal = ether.Addr{0x02, 0, 0, 0, 0, 0x11} // a station behind our TAP
 	macB     = ether.Addr{0x02, 0, 0, 0, 0, 0x02}
 	macC     = ether.Addr{0x02, 0, 0, 0, 0, 0x03}
+	macHere  = ether.Addr{0x02, 0, 0, 0, 0, 0x12} // one that etcd knows of
 	macNone  = ether.Addr{0x02, 0, 0, 0, 0, 0x99}
 
 	ipSelf = netip.MustParseAddr("10.10.1.0")
@@ -40,6 +41,7 @@ func testTables(p Policy) *Tables {
 	f.AddVTEP(vni, c)
 	f.Set(fdb.Key{VNI: vni, MAC: macB}, fdb.Entry{VTEP: b, Origin: fdb.Lease})
 	f.Set(fdb.Key{VNI: vni, MAC: macC}, fdb.Entry{VTEP: c, Origin: fdb.Endpoint})
+	f.Set(fdb.Key{VNI: vni, MAC: macHere}, fdb.Entry{Origin: fdb.Endpoint})
 	a := (*arpproxy.Table)(nil).Edit()
 	a.Set(arpproxy.Key{VNI: vni, IP: ipB}, arpproxy.Binding{MAC: macB, Origin: fdb.Lease})
 	a.Set(arpproxy.Key{VNI: vni, IP: ipC}, arpproxy.Binding{MAC: macC, Origin: fdb.Endpoint})
@@ -95,6 +97,7 @@ func TestClassify(t *testing.T) {
 		{"multicast is dropped", frame(multicast, macSelf), Policy{}, DropMulticast, netip.Addr{}},
 		{"multicast is replicated when the network floods", frame(multicast, macSelf), Policy{Flood: true}, Replicate, netip.Addr{}},
 		{"a frame to the TAP's own address goes nowhere", frame(macSelf, macLocal), Policy{}, DropToSelf, netip.Addr{}},
+		{"a frame to a station behind this host goes nowhere", frame(macHere, macSelf), Policy{}, DropLocal, netip.Addr{}},
 		{"ARP for a lease's address is answered", arpRequest(ether.Broadcast, macSelf, ipSelf, ipB), Policy{}, Answer, netip.Addr{}},
 		{"unicast ARP for a lease's address is answered too", arpRequest(macB, macSelf, ipSelf, ipB), Policy{}, Answer, netip.Addr{}},
 		{"broadcast ARP for an endpoint's address is answered", arpRequest(ether.Broadcast, macSelf, ipSelf, ipC), Policy{}, Answer, netip.Addr{}},
@@ -163,6 +166,7 @@ func TestAccept(t *testing.T) {
 		{"an inner frame of 13 bytes", datagram(vni, make([]byte, 13)), outerB, Policy{}, DropRuntFrame},
 		{"an inner frame of 14 bytes is a frame", datagram(vni, frame(macSelf, macB)[:14]), outerB, Policy{}, Deliver},
 		{"the MAC of B from C", good(), outerC, Policy{}, DropSpoofed},
+		{"the MAC of a station behind this host from the wire", datagram(vni, frame(macB, macHere)), outerB, Policy{}, DropSpoofed},
 		{"our own MAC from the wire", datagram(vni, frame(macB, macSelf)), outerB, Policy{}, DropOwnSource},
 		{"a multicast source", datagram(vni, frame(macSelf, ether.Broadcast)), outerB, Policy{}, DropInnerSource},
 		{"a zero source", datagram(vni, frame(macSelf, ether.Addr{})), outerB, Policy{}, DropInnerSource},

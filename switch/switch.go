@@ -131,10 +131,11 @@ func (s *Switch) SetTables(v encap.VNI, t *Tables) {
 }
 
 // Announce tells the stations behind the TAP of a network, by a gratuitous ARP
-// (RFC 5227 §2.3), that ip has the address mac now.
+// (RFC 5227 §2.3) or an unsolicited neighbour advertisement (RFC 4861 §7.2.6),
+// that ip has the address mac now.
 func (s *Switch) Announce(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
 	n := s.network(v)
-	if n == nil || !ip.Is4() {
+	if n == nil || !ip.IsValid() {
 		return nil
 	}
 	f := arpproxy.Announce(make([]byte, arpproxy.MaxLen), ip, mac)

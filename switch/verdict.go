@@ -25,6 +25,8 @@ const (
 	DropLinkControl
 	// DropToSelf: to the TAP's own address.
 	DropToSelf
+	// DropLocal: to a station behind this host, which the bridge should reach.
+	DropLocal
 	// DropUnknownUnicast: the FDB does not know the destination.
 	DropUnknownUnicast
 	// DropBroadcast: broadcast, and the network does not flood.
@@ -80,7 +82,7 @@ const (
 
 var verdictNames = [numVerdicts]string{
 	Forward: "Forward", Answer: "Answer", Replicate: "Replicate", DropShort: "DropShort", DropSource: "DropSource",
-	DropLinkControl: "DropLinkControl", DropToSelf: "DropToSelf", DropUnknownUnicast: "DropUnknownUnicast",
+	DropLinkControl: "DropLinkControl", DropToSelf: "DropToSelf", DropLocal: "DropLocal", DropUnknownUnicast: "DropUnknownUnicast",
 	DropBroadcast: "DropBroadcast", DropMulticast: "DropMulticast", DropARPSilent: "DropARPSilent",
 	DropARPUnknown: "DropARPUnknown", DropARPMalformed: "DropARPMalformed", DropARPConflict: "DropARPConflict",
 	DropGratuitous: "DropGratuitous", DropTooBig: "DropTooBig", DropOffload: "DropOffload",
