@@ -22,12 +22,9 @@ func (o *output) verify() bool {
 }
 
 // verifyAfter checks o's frame, whose IPv4 header has the same sum as that of
-// first but for length, id and checksum. One that is bad may not begin a
-// superframe either.
+// first but for length, id and checksum.
 func (o *output) verifyAfter(first *output) bool {
-	ok := o.ipv4Sound(first) && o.transportSound()
-	o.open = o.open && ok
-	return ok
+	return o.ipv4Sound(first) && o.transportSound()
 }
 
 func (o *output) ipv4Sound(first *output) bool {
