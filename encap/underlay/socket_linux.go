@@ -87,17 +87,19 @@ func (u *Underlay) openFamily(family int, a netip.Addr, adopted []*os.File) erro
 }
 
 // openSources opens the sockets to send from, on ports spread evenly over the
-// range; one that is taken gives way to the next.
+// range; one that is taken gives way to the next. The first port of the usual
+// range is left out: tcpdump takes what comes from it for another protocol.
 func (u *Underlay) openSources(family int, a netip.Addr) error {
 	lo, n := int(u.conf.SourceMin), int(u.conf.SourceMax)-int(u.conf.SourceMin)+1
-	step, next := n/u.conf.SourcePorts, 0
+	step := n / u.conf.SourcePorts
+	next := step / 2
 	for tried := 0; len(u.sources[family]) < u.conf.SourcePorts && tried < n; tried++ {
 		port := uint16(lo + next%n)
 		s, err := openSource(netip.AddrPortFrom(a, port), u.conf)
 		switch {
 		case err == nil:
 			u.sources[family] = append(u.sources[family], s)
-			next = len(u.sources[family]) * step
+			next = step/2 + len(u.sources[family])*step
 		case errors.Is(err, unix.EADDRINUSE):
 			next++
 		default:
