@@ -39,13 +39,9 @@ func (h *Host) ownRoutes(index int) ([]kernelRoute, error) {
 
 func (h *Host) ownRoutesOf(family, index int) ([]kernelRoute, error) {
 	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: RouteProtocol, LinkIndex: index}
-	var mask uint64 = netlink.RT_FILTER_TABLE | netlink.RT_FILTER_PROTOCOL
-	if index != 0 {
-		mask |= netlink.RT_FILTER_OIF
-	}
 	var all []kernelRoute
-	err := h.strict.RouteListFilteredIter(family, filter, mask, func(r netlink.Route) bool {
-		if r.Protocol == RouteProtocol && (index == 0 || r.LinkIndex == index) {
+	err := h.strict.RouteListFilteredIter(family, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+		if r.Protocol == RouteProtocol && (index == 0 || r.LinkIndex == index) { // again, for older kernels
 			all = append(all, newKernelRoute(r))
 		}
 		return true

@@ -122,10 +122,9 @@ func (h *Host) reachMTU(a netip.Addr) int {
 
 // defaultRoute is a default route of one nexthop.
 type defaultRoute struct {
-	index  int
-	src    netip.Addr
-	mtu    int // 0 when the route sets none
-	metric int
+	index int
+	src   netip.Addr
+	mtu   int // 0 when the route sets none
 }
 
 // byDefaultRoute finds the interface of the best default route, IPv4 first.
@@ -141,7 +140,7 @@ func byDefaultRoute(s []iface, defaults []defaultRoute) (choice, error) {
 }
 
 // defaultRoutes lists the main table's default routes, IPv4 before IPv6, the
-// better before the worse: those through the interface of that index, or
+// better before the worse, as the kernel keeps them: those through the interface of that index, or
 // through any when it is 0.
 func (h *Host) defaultRoutes(index int) ([]defaultRoute, error) {
 	var all []defaultRoute
@@ -150,7 +149,6 @@ func (h *Host) defaultRoutes(index int) ([]defaultRoute, error) {
 		if err != nil && !noIPv6(f, err) {
 			return nil, fmt.Errorf("list default routes: %w", err)
 		}
-		slices.SortStableFunc(ds, func(a, b defaultRoute) int { return cmp.Compare(a.metric, b.metric) })
 		all = append(all, ds...)
 	}
 	return all, nil
@@ -184,7 +182,7 @@ func newDefaultRoutes(r netlink.Route) []defaultRoute {
 		return nil // unreachable, blackhole
 	}
 	src, _ := netip.AddrFromSlice(r.Src)
-	d := defaultRoute{index: r.LinkIndex, src: src.Unmap(), mtu: r.MTU, metric: r.Priority}
+	d := defaultRoute{index: r.LinkIndex, src: src.Unmap(), mtu: r.MTU}
 	if len(r.MultiPath) == 0 {
 		return []defaultRoute{d}
 	}

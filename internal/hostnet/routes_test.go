@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -67,6 +68,9 @@ func (s *space) routes(which func(netlink.Route) bool) []string {
 		line := fmt.Sprintf("%v via %v dev %s table %d metric %d proto %d", r.Dst, r.Gw, names[r.LinkIndex], r.Table, r.Priority, r.Protocol)
 		if r.Flags&int(netlink.FLAG_ONLINK) != 0 {
 			line += " onlink"
+		}
+		if r.MTU != 0 {
+			line += fmt.Sprintf(" mtu %d", r.MTU)
 		}
 		lines = append(lines, line)
 	}
@@ -143,6 +147,8 @@ func TestRoutesOfAnEarlierLifeArePurgedAndForeignOnesStay(t *testing.T) {
 		{"10.5.10.0/24", "10.5.10.99", proto(RouteProtocol)},                          // instead of a wanted one
 		{"10.5.11.0/24", "10.5.11.0", odd(func(r *netlink.Route) { r.MTU = 1300 })},   // wanted, but not so
 		{"10.5.12.0/24", "", proto(RouteProtocol)},
+		{"10.5.13.0/24", "10.5.13.0", proto(RouteProtocol)}, // as wanted, and a twin that is not
+		{"10.5.13.0/24", "10.5.13.0", odd(func(r *netlink.Route) { r.Priority = 7 })},
 		{"fd00:10:5::/64", "fd00:10:5::", proto(RouteProtocol)},
 		{"fd00:10:6::/64", "fd00:10:6::", odd(func(r *netlink.Route) { r.Priority = 9 })},
 	} {
@@ -154,7 +160,7 @@ func TestRoutesOfAnEarlierLifeArePurgedAndForeignOnesStay(t *testing.T) {
 	s.route("uvtep.2", "10.8.0.0/24", "10.8.0.0", proto(RouteProtocol)) // of another agent
 	s.route("uvtep.1", "10.9.0.0/24", "10.9.0.0", odd(func(r *netlink.Route) { r.Table = 100 }))
 	before := s.foreign()
-	err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("10.5.12.0/24"), routeTo("fd00:10:6::/64")})
+	err := NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("10.5.12.0/24"), routeTo("10.5.13.0/24"), routeTo("fd00:10:6::/64")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +168,7 @@ func TestRoutesOfAnEarlierLifeArePurgedAndForeignOnesStay(t *testing.T) {
 		"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 		"10.5.11.0/24 via 10.5.11.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 		"10.5.12.0/24 via 10.5.12.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		"10.5.13.0/24 via 10.5.13.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
 		"10.8.0.0/24 via 10.8.0.0 dev uvtep.2 table 254 metric 0 proto 86 onlink",
 		"10.9.0.0/24 via 10.9.0.0 dev uvtep.1 table 100 metric 0 proto 86 onlink",
 		"fd00:10:6::/64 via fd00:10:6:: dev uvtep.1 table 254 metric 1024 proto 86 onlink",
@@ -220,9 +227,6 @@ func TestARouteOfOursIntoAnotherTAPIsTakenOverWhenWanted(t *testing.T) {
 func TestResyncPutsBackWhatOthersRemoved(t *testing.T) {
 	s := overlay(t)
 	r := NewRoutes(s.Host)
-	if err := r.Resync(); err != nil {
-		t.Fatalf("before the first Reconcile: %v", err)
-	}
 	s.check(r.Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("fd00:10:5::/64")}))
 	all := s.ours()
 	for _, c := range []struct {
@@ -241,23 +245,57 @@ func TestResyncPutsBackWhatOthersRemoved(t *testing.T) {
 	}
 }
 
+func TestResyncBeforeTheFirstReconcileTouchesNothing(t *testing.T) {
+	s := overlay(t)
+	s.check(NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), []Route{routeTo("10.5.10.0/24")}))
+	before := s.ours()
+	if err := NewRoutes(s.Host).Resync(); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "ours", s.ours(), before)
+}
+
+// Looking again at ten thousand routes must not move one of them.
+func TestResyncTouchesNothingThatIsRight(t *testing.T) {
+	s := overlay(t)
+	want := []Route{routeTo("10.5.10.0/24"), routeTo("fd00:10:5::/64")}
+	s.check(NewRoutes(s.Host).Reconcile(s.index("uvtep.1"), want))
+	sub, err := s.subscribe()
+	s.check(err)
+	defer sub.close()
+	r := NewRoutes(s.Host)
+	s.check(r.Reconcile(s.index("uvtep.1"), want))
+	s.check(r.Resync())
+	s.route("eth0", "172.16.0.0/12", "192.0.2.9", nil)
+	var told []string
+	_, err = sub.receive(func(m syscall.NetlinkMessage) {
+		if a := newAnnouncement(m); a.about == aboutRoute {
+			told = append(told, a.dst.String())
+		}
+	})
+	s.check(err)
+	same(t, "changes of routes", told, []string{"172.16.0.0/12"})
+}
+
 func TestRoutesFollowTheTAPToItsNewIndex(t *testing.T) {
 	s := overlay(t)
 	r := NewRoutes(s.Host)
 	want := []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24")}
 	s.check(r.Reconcile(s.index("uvtep.1"), want))
 	all := s.ours()
-	s.check(s.DeleteLink("uvtep.1"))
-	if err := r.Resync(); err == nil {
-		t.Error("no error though there is no TAP")
+	for _, resync := range []bool{true, false} {
+		s.check(s.DeleteLink("uvtep.1"))
+		if resync && r.Resync() == nil {
+			t.Error("no error though there is no TAP")
+		}
+		s.tap("uvtep.1")
+		l, err := s.EnsureLink("uvtep.1", LinkConfig{Up: true})
+		s.check(err)
+		if err := r.Reconcile(l.Index, want); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "ours", s.ours(), all)
 	}
-	s.tap("uvtep.1")
-	l, err := s.EnsureLink("uvtep.1", LinkConfig{Up: true})
-	s.check(err)
-	if err := r.Reconcile(l.Index, want); err != nil {
-		t.Fatal(err)
-	}
-	same(t, "ours", s.ours(), all)
 }
 
 func TestWhatIsNoRouteCostsThatOneAlone(t *testing.T) {

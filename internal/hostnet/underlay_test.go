@@ -14,7 +14,7 @@ import (
 
 // crossroads is a host with several ways out:
 //
-//	eth0 192.0.2.2, 192.0.2.3 (secondary), 2001:db8::2   mtu 1460, default route metric 10
+//	eth0 192.0.2.2, 192.0.2.3 (secondary), 2001:db8::2   mtu 1460, default route metric 10 with mtu 9000
 //	eth1 198.51.100.7                                    mtu 9000, default route metric 20 with mtu 1400
 //	ens5 203.0.113.9, down                               mtu 1500
 //	uvtep.1 10.10.238.0                                  ours
@@ -30,7 +30,7 @@ func crossroads(t *testing.T) *space {
 	s.check(s.nl.LinkSetAlias(s.cable("uvtep.1", 1410, "10.10.238.0/32"), alias))
 	s.route("uvtep.1", "10.5.10.0/24", "10.5.10.0", nil)
 	s.route("eth1", "0.0.0.0/0", "198.51.100.1", func(r *netlink.Route) { r.Priority, r.MTU = 20, 1400 })
-	s.route("eth0", "0.0.0.0/0", "192.0.2.1", func(r *netlink.Route) { r.Priority = 10 })
+	s.route("eth0", "0.0.0.0/0", "192.0.2.1", func(r *netlink.Route) { r.Priority, r.MTU = 10, 9000 })
 	s.route("eth1", "192.88.99.0/24", "198.51.100.1", func(r *netlink.Route) { r.MTU = 1300 })
 	return s
 }
@@ -163,6 +163,11 @@ func TestUnderlayByDefaultRoute(t *testing.T) {
 			s.route("lo", "0.0.0.0/0", "", func(r *netlink.Route) { r.Type, r.LinkIndex = unix.RTN_UNREACHABLE, 0 })
 			s.route("eth1", "0.0.0.0/0", "198.51.100.1", func(r *netlink.Route) { r.Priority = 50 })
 		}, "198.51.100.2"},
+		{"an IPv6 one that leads nowhere is none", func(s *space) {
+			s.addr("lo", "2001:db8:99::1/128")
+			s.route("lo", "::/0", "", func(r *netlink.Route) { r.Type, r.Priority = unix.RTN_UNREACHABLE, 10 })
+			s.route("eth1", "::/0", "2001:db8:1::1", func(r *netlink.Route) { r.Priority = 50 })
+		}, "2001:db8:1::2"},
 		{"one into our own TAP is none", func(s *space) {
 			s.check(s.nl.LinkSetAlias(s.cable("uvtep.1", 1450, "10.10.1.0/32"), alias))
 			s.route("uvtep.1", "0.0.0.0/0", "10.10.2.0", nil)
