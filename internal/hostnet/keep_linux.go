@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gone are the changes of a folder after which a file in it may be missing.
-const gone = unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
+// gone are the changes of a folder after which a file in it may be missing. The
+// folder itself cannot be removed before its files.
+const gone = unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVE_SELF
 
 // Keep writes e to path and writes it again whenever the file, or its folder,
 // is removed: /run is wiped at odd moments while a machine boots, and docker

@@ -12,33 +12,43 @@ import (
 
 func TestKeepPutsTheFileBack(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		hurt func(path string) error
+		name  string
+		early bool // before Keep watches again
+		hurt  func(path string) error
 	}{
-		{"the file is removed", os.Remove},
-		{"the file is moved away", func(path string) error { return os.Rename(path, path+".bak") }},
-		{"the folder is removed", func(path string) error { return os.RemoveAll(filepath.Dir(path)) }},
-		{"the folder is moved away", func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".bak") }},
+		{"the file is removed", false, os.Remove},
+		{"the file is removed at once", true, os.Remove},
+		{"the file is moved away", false, func(path string) error { return os.Rename(path, path+".bak") }},
+		{"the folder is moved away", false, func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".bak") }},
+		{"the folder is removed at once", true, func(path string) error { return os.RemoveAll(filepath.Dir(path)) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 			path := filepath.Join(t.TempDir(), "flannel", "subnet.env")
 			env := lease("10.10.238.0/24", 1410)
 			ctx, cancel := context.WithCancel(t.Context())
-			written, done := make(chan struct{}), make(chan error)
-			go func() { done <- env.Keep(ctx, path, func() { written <- struct{}{} }) }()
-			for range 3 {
-				<-written
-				got, err := ReadSubnetEnv(path)
-				if err != nil || got != env {
-					t.Errorf("got %+v, %v, want %+v", got, err, env)
+			written, done := make(chan int), make(chan error)
+			n := 0
+			go func() {
+				done <- env.Keep(ctx, path, func() {
+					if got, err := ReadSubnetEnv(path); err != nil || got != env {
+						t.Errorf("got %+v, %v, want %+v", got, err, env)
+					}
+					if n++; c.early && n < 3 && c.hurt(path) != nil {
+						t.Error("cannot hurt the file")
+					}
+					written <- n
+				})
+			}()
+			for n := range written {
+				if n == 3 {
+					break
 				}
 				_ = os.RemoveAll(filepath.Dir(path) + ".bak")
-				if err := c.hurt(path); err != nil {
-					t.Error(err)
+				if !c.early && c.hurt(path) != nil {
+					t.Error("cannot hurt the file")
 				}
 			}
-			<-written
 			cancel()
 			if err := <-done; err != nil {
 				t.Errorf("got %v, want nil: it was cancelled", err)
