@@ -318,6 +318,48 @@ func TestMergeTakesWhatWasAskedForAndNoMore(t *testing.T) {
 	}
 }
 
+func TestMergeKeepsTheFlowsOfABatchApartAndWhole(t *testing.T) {
+	frames := interleave(tcpRun(t, 5, 100, 0), udpRun(t, 5, 100, 0), tcpRun(t, 5, 100, 1))
+	m := offload.NewMerger(offload.MergeConfig{Frames: 64, UDP: true})
+	for _, f := range frames {
+		m.Add(offload.Arrival{Frame: f, MTU: 1450})
+	}
+	m.Finish()
+	for i := range m.Len() {
+		if m.Len() != 3 || m.Frames(i) != 5 {
+			t.Errorf("output %d of %d is made of %d frames, want 3 of 5", i, m.Len(), m.Frames(i))
+		}
+	}
+}
+
+// Every batch uses the scratch to the last piece; none leaves some behind.
+func TestMergeScratchLastsForAnyNumberOfBatches(t *testing.T) {
+	batches := map[string][]ether.Frame{"one flow": tcpRun(t, 16, 10, 0)}
+	for i := range uint16(16) {
+		batches["unfinished"] = append(batches["unfinished"], unfinish(spec{port: i}.frame(t)))
+	}
+	for name, frames := range batches {
+		saved := make([]ether.Frame, len(frames))
+		for i, f := range frames {
+			saved[i] = bytes.Clone(f)
+		}
+		m := offload.NewMerger(offload.MergeConfig{Frames: len(frames)})
+		n := testing.AllocsPerRun(50, func() {
+			m.Reset()
+			for i, f := range frames {
+				copy(f, saved[i])
+				if !m.Add(offload.Arrival{Frame: f, MTU: 1450}) {
+					t.Fatalf("%s: no room for frame %d", name, i)
+				}
+			}
+			m.Finish()
+		})
+		if n != 0 {
+			t.Errorf("%s: a batch allocates %v times, want 0", name, n)
+		}
+	}
+}
+
 func TestMergeForgetsFlowsBetweenBatches(t *testing.T) {
 	frames := tcpRun(t, 2, 100, 0)
 	m := offload.NewMerger(offload.MergeConfig{Frames: 4})
