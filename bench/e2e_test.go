@@ -19,6 +19,7 @@ import (
 
 	"github.com/uvtep/uvtep/bench/lab"
 	"github.com/uvtep/uvtep/encap/ether"
+	vswitch "github.com/uvtep/uvtep/switch"
 )
 
 // program is the uvtep binary under test, built once by TestMain.
@@ -128,12 +129,23 @@ func connected(ctx context.Context, t testing.TB, l *lab.Lab) {
 	must(t, l.Check(ctx, lab.Probe{Bytes: 1 << 20}).Err())
 }
 
-// stats asks an agent for its counters.
+// stats is what an agent says of its counters.
 type stats struct {
 	Revision int64
-	Verdicts map[string]struct{ Frames, Bytes uint64 }
+	Verdicts map[string]verdictCount
 	Counts   map[string]uint64
 }
+
+type verdictCount struct{ Frames, Bytes uint64 }
+
+// inboundVerdicts are the names of the verdicts on datagrams.
+var inboundVerdicts = func() map[string]bool {
+	out := map[string]bool{}
+	for _, v := range vswitch.Verdicts() {
+		out[v.String()] = v.Inbound()
+	}
+	return out
+}()
 
 func readStats(ctx context.Context, t testing.TB, h *lab.Host) (s stats) {
 	t.Helper()

@@ -8,8 +8,8 @@ import (
 	"github.com/uvtep/uvtep/bench/lab"
 )
 
-// labSeconds is how long one measurement through the lab lasts.
-const labSeconds = 3 * time.Second
+// labTime is how long one measurement through the lab lasts.
+const labTime = 3 * time.Second
 
 // overlay is one of the two things that are compared.
 type overlay struct {
@@ -70,7 +70,7 @@ func measure(b *testing.B, o overlay, path string, one func(context.Context, *la
 	l, ctx := newLab(b, lab.Config{Hosts: 2})
 	must(b, o.up(ctx, l), l.AddContainers(ctx, 1))
 	from, to := l.Hosts[0].Containers[0].Node, l.Hosts[1].Containers[0].Node
-	f := lab.Flow{For: labSeconds}
+	f := lab.Flow{For: labTime}
 	if path == "hosts" {
 		from, to = l.Hosts[0].Node, l.Hosts[1].Node
 		f.At = l.Hosts[1].Subnet.Masked().Addr() // the address on the TAP, or on the vxlan device

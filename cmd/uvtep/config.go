@@ -78,7 +78,7 @@ func (n *networkFlags) validate() error {
 	}
 	net := etcdsync.NewNetwork(prefix("network", n.cidr), prefix("network6", n.cidr6))
 	net.SubnetMin, net.SubnetMax = addr("subnet-min", n.subnetMin), addr("subnet-max", n.subnetMax)
-	if n.vni > math.MaxUint32 || !encap.VNI(n.vni).Valid() {
+	if !encap.VNI(n.vni).Valid() {
 		errs = append(errs, fmt.Errorf("--vni %d: want 0 to 16777215", n.vni))
 	}
 	if n.port == 0 || n.port > math.MaxUint16 {
