@@ -114,8 +114,8 @@ func TestFrozenProcessEndsWithTheLab(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if running(p.PID) {
-		t.Error("it still runs")
+	if running(p.PID) || p.ExitCode() != 0 {
+		t.Errorf("running %v, exit code %d, want an end in good order", running(p.PID), p.ExitCode())
 	}
 	if _, err := l.Hosts[0].Start(os.Args[0], "role-wait"); !errors.Is(err, ErrClosed) {
 		t.Errorf("start in a closed lab: got %v, want ErrClosed", err)

@@ -141,6 +141,12 @@ func TestDoReturnsErrorsAndPassesPanicsOn(t *testing.T) {
 		_ = l.Hosts[0].Do(func() error { panic("upside down") })
 		t.Error("the panic did not arrive")
 	}()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = l.Hosts[0].Do(func() error { runtime.Goexit(); return nil })
+		t.Error("a Goexit, as t.Fatal makes it, ended the function alone")
+	})
+	wg.Wait()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
