@@ -50,7 +50,7 @@ func TestFullTcpdumpShowsWireFramesWithoutOffload(t *testing.T) {
 			eventually(ctx, t, "the stream's end is in the dump", func() (bool, string) {
 				return strings.Contains(dump.Output(), "Flags [F"), dump.Tail(3)
 			})
-			for _, m := range regexp.MustCompile(`length (\d+)`).FindAllStringSubmatch(dump.Output(), -1) {
+			for _, m := range regexp.MustCompile(`(?m)^[0-9:.]+ IP .*, length (\d+)`).FindAllStringSubmatch(dump.Output(), -1) {
 				n, _ := strconv.Atoi(m[1])
 				longest = max(longest, n)
 			}
