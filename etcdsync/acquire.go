@@ -26,9 +26,9 @@ func (s *Store) Acquire(ctx context.Context, c Claim) (*Registration, error) {
 		return nil, err
 	}
 	r := newRegistration(s, c)
-	var b backoff
+	var p pacer
 	for {
-		b.begin()
+		p.begin()
 		_, err := r.settle(ctx)
 		switch {
 		case err == nil:
@@ -39,8 +39,8 @@ func (s *Store) Acquire(ctx context.Context, c Claim) (*Registration, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		s.failed(&b, err)
-		if !b.wait(ctx) {
+		s.failed(&p, err)
+		if !p.wait(ctx) {
 			return nil, ctx.Err()
 		}
 	}

@@ -26,7 +26,8 @@ func (b *board) enterLease(r *row) {
 func (b *board) withdrawLease(r *row) {
 	if r.self {
 		b.hide(r)
-		b.own = slices.DeleteFunc(b.own, func(s subnets) bool { return s == r.subnets() })
+		i := slices.Index(b.own, r.subnets())
+		b.own = slices.Delete(b.own, i, i+1)
 		b.sortOut()
 		return
 	}

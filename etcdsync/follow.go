@@ -90,9 +90,9 @@ var (
 )
 
 func (f *follower) run(ctx context.Context) {
-	var b backoff
+	var p pacer
 	for {
-		b.begin()
+		p.begin()
 		err := f.session(ctx)
 		f.flush()
 		switch {
@@ -103,9 +103,9 @@ func (f *follower) run(ctx context.Context) {
 		case compacted(err), errors.Is(err, errBackwards), errors.Is(err, errOtherEtcd):
 			f.log.Warn().Err(err).Int64("rev", f.at.rev).Msg("reading everything from etcd again")
 		default:
-			f.store.failed(&b, err)
+			f.store.failed(&p, err)
 		}
-		if !b.wait(ctx) {
+		if !p.wait(ctx) {
 			return
 		}
 	}

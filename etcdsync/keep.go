@@ -20,9 +20,9 @@ var (
 // possible. It ends with ctx and returns nil then; nothing is revoked, so that
 // a restart finds everything.
 func (r *Registration) Run(ctx context.Context) error {
-	var b backoff
+	var p pacer
 	for {
-		b.begin()
+		p.begin()
 		err := r.session(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -32,9 +32,9 @@ func (r *Registration) Run(ctx context.Context) error {
 		case errors.Is(err, errKeyTouch), errors.Is(err, errLeaseLost):
 			r.log.Warn().Err(err).Msg("looking after the registration")
 		default:
-			r.store.failed(&b, err)
+			r.store.failed(&p, err)
 		}
-		if !b.wait(ctx) {
+		if !p.wait(ctx) {
 			return nil
 		}
 	}

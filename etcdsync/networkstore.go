@@ -59,10 +59,10 @@ func (s *Store) InitNetwork(ctx context.Context, n Network) (created bool, err e
 // the configuration, says once which of the two is missing, and ends with ctx
 // or at an ErrBadNetwork.
 func (s *Store) WaitNetwork(ctx context.Context) (Network, error) {
-	var b backoff
+	var p pacer
 	told := false
 	for {
-		b.begin()
+		p.begin()
 		n, at, err := s.readNetwork(ctx)
 		switch {
 		case err == nil:
@@ -73,7 +73,7 @@ func (s *Store) WaitNetwork(ctx context.Context) (Network, error) {
 		case ctx.Err() != nil:
 			return Network{}, ctx.Err()
 		case !errors.Is(err, ErrNoNetwork):
-			s.failed(&b, err)
+			s.failed(&p, err)
 		default:
 			s.outage.over()
 			if !told {
@@ -83,7 +83,7 @@ func (s *Store) WaitNetwork(ctx context.Context) (Network, error) {
 			}
 			s.awaitNetwork(ctx, at)
 		}
-		if !b.wait(ctx) {
+		if !p.wait(ctx) {
 			return Network{}, ctx.Err()
 		}
 	}
@@ -98,20 +98,5 @@ func (s *Store) awaitNetwork(ctx context.Context, after header) {
 		if len(r.Events) > 0 {
 			return
 		}
-	}
-}
-
-// failed tells of an error and, after several in a row, gives up the
-// connection.
-func (s *Store) failed(b *backoff, err error) {
-	s.outage.failed(err)
-	if !b.worn() {
-		return
-	}
-	s.mu.Lock()
-	c := s.client
-	s.mu.Unlock()
-	if c != nil {
-		s.redial(c)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // DefaultPrefix is flannel's: where the keys lie unless told otherwise.
@@ -22,6 +23,8 @@ const (
 	// 10 s.
 	pingInterval = 10 * time.Second
 	pingTimeout  = 3 * time.Second
+	// grpc would wait up to two minutes between attempts to connect.
+	maxReconnect = 2 * time.Second
 )
 
 // Options say how to reach etcd.
@@ -113,6 +116,10 @@ func (o Options) newClient() (*clientv3.Client, error) {
 		DialKeepAliveTime: pingInterval, DialKeepAliveTimeout: pingTimeout,
 		Username: o.Username, Password: password,
 		Logger: zap.NewNop(), // what it says is said again in its errors
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: minBackoff, Multiplier: 1.6, Jitter: jitter, MaxDelay: maxReconnect},
+			MinConnectTimeout: o.DialTimeout,
+		})},
 	}
 	if o.secure() {
 		c.DialOptions = append(c.DialOptions, grpc.WithTransportCredentials(&freshTLS{opts: o}))

@@ -26,6 +26,7 @@ type Store struct {
 	log     zerolog.Logger
 	outage  outage
 	watches atomic.Uint64 // opened so far, see watch
+	alive   atomic.Int64  // when etcd answered last, in nanoseconds of Unix time
 
 	mu     sync.Mutex
 	client *clientv3.Client // nil until the first call; guarded by mu
@@ -74,15 +75,23 @@ func (s *Store) dial() (*clientv3.Client, error) {
 	return c, nil
 }
 
-// redial gives the client up: after several failures in a row the fault may
-// be its own (a token that is no good any more, a connection that hangs).
-// Whatever still uses it fails and tries again with the next.
-func (s *Store) redial(c *clientv3.Client) {
+// answered notes that etcd did something for us.
+func (s *Store) answered() { s.alive.Store(time.Now().UnixNano()) }
+
+// failed tells of an error. After several in a row, and nothing else that
+// works, the client is given up: the fault may be its own (a token that is no
+// good any more, a connection that hangs). Whatever still uses it fails and
+// tries again with the next.
+func (s *Store) failed(p *pacer, err error) {
+	s.outage.failed(err)
+	if !p.worn() || time.Since(time.Unix(0, s.alive.Load())) < calm {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client == c && !s.closed {
+	if s.client != nil && !s.closed {
+		_ = s.client.Close()
 		s.client = nil
-		_ = c.Close()
 	}
 }
 
@@ -103,6 +112,7 @@ func (s *Store) get(ctx context.Context, name string, opts ...clientv3.OpOption)
 	if err != nil {
 		return nil, fmt.Errorf("read %q from etcd: %w", s.prefix+name, err)
 	}
+	s.answered()
 	return r, nil
 }
 
@@ -120,6 +130,7 @@ func (s *Store) commit(ctx context.Context, t txn) (*clientv3.TxnResponse, error
 	if err != nil {
 		return nil, fmt.Errorf("write to etcd: %w", err)
 	}
+	s.answered()
 	return r, nil
 }
 

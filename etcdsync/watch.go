@@ -80,7 +80,7 @@ func (s *Store) runWatch(ctx context.Context, w *watcher, after header, keys []s
 		all.Go(func() {
 			alive := time.AfterFunc(stallAfter, func() { w.cancel(errStalled) })
 			defer alive.Stop()
-			w.cancel(w.deliver(ctx, c.Watch(ctx, key, opts...), alive, position{header: after}))
+			w.cancel(s.deliver(ctx, w, c.Watch(ctx, key, opts...), alive, position{header: after}))
 		})
 	}
 	all.Wait()
@@ -88,12 +88,13 @@ func (s *Store) runWatch(ctx context.Context, w *watcher, after header, keys []s
 }
 
 // deliver passes on what one key's watch receives.
-func (w *watcher) deliver(ctx context.Context, from clientv3.WatchChan, alive *time.Timer, at position) error {
+func (s *Store) deliver(ctx context.Context, w *watcher, from clientv3.WatchChan, alive *time.Timer, at position) error {
 	for r := range from {
 		alive.Stop() // whoever takes r may take their time
 		if err := at.next(&r); err != nil {
 			return err
 		}
+		s.answered()
 		select {
 		case w.C <- r:
 		case <-ctx.Done():

@@ -21,28 +21,28 @@ const (
 	patience = 3
 )
 
-// backoff paces what is tried again and again.
-type backoff struct {
+// pacer paces what is tried again and again.
+type pacer struct {
 	failures int
 	began    time.Time
 }
 
 // begin is called when an attempt begins.
-func (b *backoff) begin() { b.began = time.Now() }
+func (p *pacer) begin() { p.began = time.Now() }
 
 // wait waits before the next attempt: longer each time, unless the last one
 // went well for a while. It is false when ctx ended.
-func (b *backoff) wait(ctx context.Context) bool {
-	if time.Since(b.began) > calm {
-		b.failures = 0
+func (p *pacer) wait(ctx context.Context) bool {
+	if time.Since(p.began) > calm {
+		p.failures = 0
 	}
-	d := min(minBackoff<<min(b.failures, 10), maxBackoff)
-	b.failures++
+	d := min(minBackoff<<min(p.failures, 10), maxBackoff)
+	p.failures++
 	return pause(ctx, jittered(d))
 }
 
 // worn reports whether it is time for a new connection.
-func (b *backoff) worn() bool { return b.failures > 0 && b.failures%patience == 0 }
+func (p *pacer) worn() bool { return p.failures > 0 && p.failures%patience == 0 }
 
 // jittered returns d, more or less.
 func jittered(d time.Duration) time.Duration {

@@ -1,0 +1,47 @@
+package etcdsync
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/uvtep/uvtep/arpproxy"
+)
+
+func change(ip string, last byte) Change {
+	return Change{arpproxy.Key{VNI: 1, IP: addr(ip)}, mac(last)}
+}
+
+func TestTablesThatNobodySawArePassedOverButNotWhatTheyChanged(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	got, release := make(chan *Tables), make(chan struct{})
+	p := newPublisher(func(t *Tables) {
+		got <- t
+		<-release
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.run(ctx)
+	}()
+	p.put(&Tables{Rev: 1})
+	if first := <-got; first.Rev != 1 {
+		t.Errorf("got revision %d, want 1", first.Rev)
+	}
+	// Whoever takes tables is busy now; putting does not wait.
+	p.put(&Tables{Rev: 2, Changed: []Change{change("10.10.1.0", 1), change("10.10.2.0", 2)}})
+	p.put(&Tables{Rev: 3, Changed: []Change{change("10.10.2.0", 9)}})
+	p.put(&Tables{Rev: 4, Changed: []Change{change("10.10.0.0", 5)}})
+	release <- struct{}{}
+	last := <-got
+	want := []Change{change("10.10.0.0", 5), change("10.10.1.0", 1), change("10.10.2.0", 9)}
+	if last.Rev != 4 || !slices.Equal(last.Changed, want) {
+		t.Errorf("got revision %d, changed %v, want 4, %v", last.Rev, last.Changed, want)
+	}
+	release <- struct{}{}
+	cancel()
+	<-done
+}
