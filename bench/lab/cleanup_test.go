@@ -304,3 +304,32 @@ func TestCancelEndsEveryWait(t *testing.T) {
 		})
 	}
 }
+
+func TestCancelInMidFlowReturnsItsCause(t *testing.T) {
+	l := newMesh(t, Config{Hosts: 2}, 1)
+	a, b := l.Hosts[0].Containers[0], l.Hosts[1].Containers[0]
+	flows := map[string]func(context.Context, *Node, Flow) (Transfer, error){"TCP": a.TCP, "UDP": a.UDP}
+	for name, flow := range flows {
+		t.Run(name, func(t *testing.T) {
+			wire, err := b.Wire("eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer wire.Close()
+			enough := errors.New("enough")
+			ctx, cancel := context.WithCancelCause(patient(t))
+			errc := make(chan error)
+			go func() {
+				_, err := flow(ctx, b.Node, Flow{For: time.Hour})
+				errc <- err
+			}()
+			if _, err := wire.Find(patient(t), func(f Frame) bool { return len(f.Data) > 1000 }); err != nil {
+				t.Error(err)
+			}
+			cancel(enough)
+			if err := <-errc; !errors.Is(err, enough) {
+				t.Errorf("got %v, want %v", err, enough)
+			}
+		})
+	}
+}

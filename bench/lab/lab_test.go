@@ -328,3 +328,16 @@ func TestNoLinkIsATellingError(t *testing.T) {
 		t.Errorf("got %v, want ErrNoLink", err)
 	}
 }
+
+func TestSolicitableMeansTheKernelHasJoined(t *testing.T) {
+	l := newLab(t, Config{Hosts: 1, IPv6: true})
+	h := l.Hosts[0]
+	if err := h.waitSolicitable(patient(t), "eth0", h.Addr6); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.waitSolicitable(ctx, "eth0", netip.MustParseAddr("2001:db8::abcd:ef77")); !errors.Is(err, context.Canceled) {
+		t.Errorf("an address that it does not have: got %v, want %v", err, context.Canceled)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -164,6 +165,48 @@ func TestRunEndsWithItsContextAtAnyStage(t *testing.T) {
 				t.Log("\n" + out.String())
 			}
 		})
+	}
+}
+
+// asked is a context that tells when somebody begins to wait for its end.
+type asked struct {
+	context.Context
+	waits func()
+}
+
+func (a asked) Done() <-chan struct{} {
+	a.waits()
+	return a.Context.Done()
+}
+
+func TestRunKeepsTheLabUntilItsContextEnds(t *testing.T) {
+	needRoot(t)
+	inner, cancel := context.WithCancel(patient(t))
+	defer cancel()
+	var kept atomic.Bool
+	out := &watched{text: "The lab stays up", then: func() { kept.Store(true) }}
+	ctx := asked{inner, func() {
+		if kept.Load() {
+			cancel()
+		}
+	}}
+	err := Run(ctx, RunConfig{Config: Config{Hosts: 2, Bin: os.Args[0]}, Containers: 1, Keep: true, Probe: Probe{Bytes: 1}, Out: out})
+	if err != nil || inner.Err() == nil {
+		t.Errorf("got error %v, context %v; want it to wait for its context", err, inner.Err())
+	}
+}
+
+func TestBlockBetweenDropsBothWays(t *testing.T) {
+	l := newMesh(t, Config{Hosts: 2}, 1)
+	if err := blockBetween(l.Hosts[0], l.Hosts[1]); err != nil {
+		t.Fatal(err)
+	}
+	a, b := l.Hosts[0].Containers[0].Node, l.Hosts[1].Containers[0].Node
+	for _, way := range [][2]*Node{{a, b}, {b, a}} {
+		got, err := way[0].UDP(patient(t), way[1], Flow{Bytes: 1000, Size: 100})
+		if err != nil || got.Received != 0 {
+			t.Errorf("%s→%s: got %d datagrams, error %v, want none", way[0].Name, way[1].Name, got.Received, err)
+		}
 	}
 }
 

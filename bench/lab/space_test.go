@@ -157,8 +157,23 @@ func TestDoReturnsErrorsAndPassesPanicsOn(t *testing.T) {
 
 func TestDialRefusesNames(t *testing.T) {
 	l := newLab(t, Config{Hosts: 1})
-	if _, err := l.Hosts[0].Dial(patient(t), "tcp", "localhost:1"); err == nil {
-		t.Error("a name was dialled, which another thread may have resolved")
+	h := l.Hosts[0]
+	var ln net.Listener
+	err := h.Do(func() (err error) {
+		ln, err = net.Listen("tcp", "127.0.0.1:0")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := h.Dial(patient(t), "tcp", "localhost:"+port); err == nil {
+		conn.Close()
+		t.Error("a name was dialled: its lookup may open the socket on another thread")
 	}
 }
 
