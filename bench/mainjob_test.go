@@ -205,16 +205,23 @@ func TestGopacketReadsWhatLeavesTheHost(t *testing.T) {
 // hand as flannel writes it.
 func TestKernelVXLANPeer(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		conf lab.KernelConfig
+		name     string
+		conf     lab.KernelConfig
+		offloads bool
+		args     []string
 	}{
-		{"that sends outer checksums", lab.KernelConfig{UDPCSum: true}},
-		{"that sends none, as flannel's", lab.KernelConfig{}},
+		{"that sends outer checksums", lab.KernelConfig{UDPCSum: true}, false, nil},
+		{"that sends none, as flannel's", lab.KernelConfig{}, false, nil},
+		// The underlay's veths as they are by default: superframes with unfinished
+		// checksums come in a single datagram.
+		{"on the same machine", lab.KernelConfig{UDPCSum: true}, true, nil},
+		{"on the same machine, flannel's", lab.KernelConfig{}, true, nil},
+		{"on the same machine, with a plain TAP", lab.KernelConfig{}, true, []string{"--offload", "off"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, ctx := newLab(t, lab.Config{Hosts: 3})
+			l, ctx := newLab(t, lab.Config{Hosts: 3, UnderlayOffloads: c.offloads})
 			for _, h := range l.Hosts[:2] {
-				must(t, h.StartAgent(ctx))
+				must(t, h.StartAgent(ctx, c.args...))
 			}
 			c.conf.Subnet = netip.MustParsePrefix("10.10.200.0/24")
 			peer, err := l.Hosts[2].AddKernelPeer(c.conf)
