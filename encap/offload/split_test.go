@@ -46,6 +46,7 @@ func TestSplitEqualsGopacketSegmentForSegment(t *testing.T) {
 		{"timestamps are in every segment", spec{opts: timestamps(3), data: stream(0, 3000)}, 1398},
 		{"other options too", spec{opts: mss, data: stream(0, 3000)}, 1398},
 		{"the sequence number wraps", spec{seq: 0xfffff000, data: stream(0, 9000)}, 1400},
+		{"a sequence number with all its bytes in use", spec{seq: 0x12345678, data: stream(0, 3000)}, 1000},
 		{"the id wraps", spec{id: 0xffff, data: stream(0, 3000)}, 1000},
 		{"FIN and PSH stand in the last only", spec{flags: "FP", data: stream(0, 3000)}, 1000},
 		{"CWR stands in the first only", spec{flags: "C", data: stream(0, 3000)}, 1000},
