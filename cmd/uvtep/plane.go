@@ -222,7 +222,7 @@ func (p *plane) replay() error {
 // watch hears from the kernel what others do to the TAP, the routes and the
 // underlay.
 func (p *plane) watch(ctx context.Context) error {
-	return p.host.Watch(ctx, hostnet.WatchConfig{TAP: p.name, Underlay: p.carrier.Name}, func(e hostnet.Event) {
+	return p.host.Watch(ctx, hostnet.WatchConfig{TAP: p.name, Underlay: p.carrier.Name, Routes: p.routes}, func(e hostnet.Event) {
 		select {
 		case p.kick <- e:
 		default: // as many are waiting already: each of them looks at everything

@@ -283,7 +283,7 @@ func (a *agent) dress(r *etcdsync.Registration) error {
 	errs := []error{a.state.SetSubnet(v4, v6), a.plane.dress(tapAddrs(v4, v6))}
 	if a.ipMasq {
 		errs = append(errs, a.host.EnsureMasquerade(hostnet.Masquerade{
-			Network: a.network.IPv4, IPv6Network: a.network.IPv6, Subnet: v4, IPv6Subnet: v6,
+			TAP: a.plane.name, Network: a.network.IPv4, IPv6Network: a.network.IPv6, Subnet: v4, IPv6Subnet: v6,
 		}))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -85,7 +85,7 @@ func (r *Receiver) Recv(ms []encap.Message) (int, error) {
 		r.hdrs[i].hdr.SetControllen(controlLen)
 	}
 	if err := r.conn.Read(r.try); err != nil {
-		if r.closed.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if r.closed.Load() {
 			err = os.ErrClosed
 		}
 		return 0, err
@@ -96,9 +96,13 @@ func (r *Receiver) Recv(ms []encap.Message) (int, error) {
 	return r.got, r.err
 }
 
-// receive takes what is there and waits when nothing is; false parks the
-// goroutine in the poller.
+// receive takes what is there, and waits when nothing is. It answers true
+// always: the runtime's poller is not used.
 func (r *Receiver) receive(fd uintptr) bool {
+	if r.u.stop.IsSet() {
+		r.err = os.ErrDeadlineExceeded
+		return true
+	}
 	for tries := 0; ; {
 		n, errno := r.recvmmsg(fd)
 		switch errno {
@@ -107,8 +111,9 @@ func (r *Receiver) receive(fd uintptr) bool {
 			r.wait.Busy()
 			return true
 		case unix.EAGAIN:
-			if !r.wait.Readable(fd) {
-				return false
+			if !r.wait.Readable(fd, r.u.stop) {
+				r.err = os.ErrDeadlineExceeded
+				return true
 			}
 		case unix.EINTR:
 		case unix.ENOSYS, unix.EPERM:

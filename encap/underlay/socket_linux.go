@@ -7,9 +7,10 @@ import (
 	"net/netip"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/uvtep/uvtep/internal/wait"
 )
 
 // Underlay is the set of sockets of one VTEP.
@@ -18,6 +19,7 @@ type Underlay struct {
 	receivers [][]*Receiver // by lane
 	sources   [2][]source   // by family: 0 IPv4, 1 IPv6
 	lock      int           // abstract unix socket: one agent a namespace and port
+	stop      *wait.Stop
 	caps      Capabilities
 	noSegment atomic.Bool // UDP_SEGMENT is not to be used (any more)
 	noMmsg    atomic.Bool // sendmmsg and recvmmsg are not to be used (any more)
@@ -43,6 +45,9 @@ func Open(c Config) (_ *Underlay, err error) {
 			_ = u.Close()
 		}
 	}()
+	if u.stop, err = wait.NewStop(); err != nil {
+		return nil, fmt.Errorf("open underlay: %w", err)
+	}
 	if u.lock, err = lockPort(c.Port); err != nil {
 		return nil, err
 	}
@@ -322,20 +327,12 @@ func (u *Underlay) Capabilities() Capabilities {
 // Wake makes every Recv that waits, and every later one, return
 // os.ErrDeadlineExceeded.
 func (u *Underlay) Wake() {
-	for _, lane := range u.receivers {
-		for _, r := range lane {
-			_ = r.file.SetReadDeadline(time.Unix(1, 0))
-		}
-	}
+	u.stop.Set()
 }
 
 // Rearm undoes Wake, for goroutines that start anew.
 func (u *Underlay) Rearm() {
-	for _, lane := range u.receivers {
-		for _, r := range lane {
-			_ = r.file.SetReadDeadline(time.Time{})
-		}
-	}
+	u.stop.Clear()
 }
 
 // Close closes the sockets. No Send or Recv may be under way.
@@ -355,7 +352,10 @@ func (u *Underlay) Close() error {
 	if u.lock >= 0 {
 		errs = append(errs, unix.Close(u.lock))
 	}
-	u.receivers, u.sources, u.lock = nil, [2][]source{}, -1
+	if u.stop != nil {
+		errs = append(errs, u.stop.Close())
+	}
+	u.receivers, u.sources, u.lock, u.stop = nil, [2][]source{}, -1, nil
 	return errors.Join(errs...)
 }
 

@@ -1,50 +1,104 @@
 // Package wait is how a goroutine of the data path waits for a descriptor.
 //
 // Go's own way, the runtime's poller, costs a hand-off between threads at each
-// wake-up, some 100 µs of a round trip on a small machine; but it costs nothing
-// while nothing happens. A blocking system call that the scheduler does not
-// know of wakes at once; but it keeps its processor (the scheduler's P) busy
-// and holds up whoever wants to stop the world. So a Waiter blocks in poll(2)
-// for a millisecond at a time while there is traffic, and lets the goroutine
-// park in the poller when there has been none for some rounds.
+// wake-up, some 100 µs of a round trip on a small machine. A blocking system
+// call that the scheduler does not know of wakes at once; but it keeps its
+// processor (the scheduler's P) and holds up whoever wants to stop the world.
+// So a Waiter blocks in poll(2), for a millisecond at a time without telling
+// the scheduler while there is traffic, and as an ordinary system call, for as
+// long as it takes, when there has been none for some rounds.
+//
+// The runtime's poller is not used at all, because the two do not go together:
+// the thread that the poller wakes runs the goroutine that it woke, and while
+// that one waits here, nobody looks at the poller (runtime.findRunnable); the
+// next descriptor that becomes readable would be seen 20 ms later.
 //
 // A process in which n goroutines wait like this needs n more processors than
 // the rest of it (runtime.GOMAXPROCS), or the rest waits with them.
 package wait
 
 import (
+	"os"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// round is how long one poll may take, in ns: the longest that stopping
-	// the world waits for it.
+	// round is how long one poll may take that the scheduler does not know of,
+	// in ns: the longest that stopping the world waits for it.
 	round = 1_000_000
-	// rounds is how many polls in vain make the goroutine park.
+	// rounds is how many polls in vain end the time of traffic.
 	rounds = 20
 )
 
-// Waiter belongs to one goroutine and one descriptor. The zero Waiter parks.
-type Waiter struct{ left int }
+// Stop ends waits. Any number of Waiters may watch one.
+type Stop struct {
+	fd  int // becomes readable
+	set atomic.Bool
+}
 
-// Busy says that something was there: the next waits poll first.
+// NewStop returns a Stop that is not set. Close releases its descriptor.
+func NewStop() (*Stop, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	return &Stop{fd: fd}, nil
+}
+
+// Set ends all waits, and those to come, until Clear.
+func (s *Stop) Set() {
+	s.set.Store(true)
+	_, _ = unix.Write(s.fd, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+// Clear undoes Set.
+func (s *Stop) Clear() {
+	_, _ = unix.Read(s.fd, make([]byte, 8))
+	s.set.Store(false)
+}
+
+// IsSet reports whether waits end at once. It is cheap.
+func (s *Stop) IsSet() bool { return s.set.Load() }
+
+// Close releases the Stop. Nobody may wait any more.
+func (s *Stop) Close() error { return unix.Close(s.fd) }
+
+// Waiter belongs to one goroutine and one descriptor. The zero Waiter is ready.
+type Waiter struct {
+	left int
+	fds  [2]unix.PollFd
+}
+
+// Busy says that something was there: the next waits are short ones first.
 func (w *Waiter) Busy() { w.left = rounds }
 
-// Readable waits for fd. True: something may be there, try again. False: let
-// the goroutine park.
-func (w *Waiter) Readable(fd uintptr) bool {
-	for ; w.left > 0; w.left-- {
-		p := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-		t := unix.Timespec{Nsec: round}
-		n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
-		if errno == 0 && n > 0 {
-			return true
-		}
-		if errno != 0 && errno != unix.EINTR {
-			return false // a kernel without ppoll: the poller will do
+// Readable waits until fd has something to read, or an error to tell. False:
+// s was set.
+func (w *Waiter) Readable(fd uintptr, s *Stop) bool {
+	w.fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	w.fds[1] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}
+	for {
+		n, errno := w.poll()
+		switch {
+		case w.fds[1].Revents != 0:
+			return false
+		case n > 0, errno != 0 && errno != unix.EINTR:
+			return true // what is wrong with fd, reading it tells
 		}
 	}
-	return false
+}
+
+// poll waits one round, or without end when there is no traffic.
+func (w *Waiter) poll() (n int, errno unix.Errno) {
+	if w.left > 0 {
+		w.left--
+		t := unix.Timespec{Nsec: round}
+		r, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&w.fds)), uintptr(len(w.fds)), uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+		return int(r), errno
+	}
+	r, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&w.fds)), uintptr(len(w.fds)), 0, 0, 0, 0)
+	return int(r), errno
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
+
+	"github.com/uvtep/uvtep/internal/wait"
 )
 
 const devNetTun = "/dev/net/tun"
@@ -22,9 +24,14 @@ func Open(c Config) (*Device, error) {
 		return nil, fmt.Errorf("open tap %q: the name must have 1 to %d bytes", c.Name, unix.IFNAMSIZ-1)
 	}
 	c.Queues = max(c.Queues, 1)
-	d := &Device{Name: c.Name, Created: !exists(c.Name), Capabilities: Capabilities{Reason: map[string]string{}}}
+	d, err := newDevice(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	d.Created = !exists(c.Name)
 	anchor, flags, err := d.anchor(c)
 	if err != nil {
+		_ = d.Close()
 		return nil, fmt.Errorf("open tap %q: %w", c.Name, err)
 	}
 	defer func() { _ = unix.Close(anchor) }()
@@ -35,7 +42,7 @@ func Open(c Config) (*Device, error) {
 		anchor, c.Queues, c.VnetHdr = -1, 1, false
 	}
 	for range c.Queues {
-		q, err := attach(c.Name, flags&unix.IFF_MULTI_QUEUE != 0)
+		q, err := d.attach(flags&unix.IFF_MULTI_QUEUE != 0)
 		if err != nil {
 			_ = d.Close()
 			return nil, fmt.Errorf("open tap %q: queue %d: %w", c.Name, len(d.Queues), err)
@@ -46,6 +53,14 @@ func Open(c Config) (*Device, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+func newDevice(name string) (*Device, error) {
+	stop, err := wait.NewStop()
+	if err != nil {
+		return nil, fmt.Errorf("open tap %q: %w", name, err)
+	}
+	return &Device{Name: name, Capabilities: Capabilities{Reason: map[string]string{}}, stop: stop}, nil
 }
 
 // exists reports whether the network namespace has an interface of that name.
@@ -103,10 +118,10 @@ func setIff(name string, flags uint16) (int, error) {
 }
 
 // attach lets water open one queue of the device that the anchor holds.
-func attach(name string, multi bool) (*Queue, error) {
+func (d *Device) attach(multi bool) (*Queue, error) {
 	i, err := water.New(water.Config{
 		DeviceType:             water.TAP,
-		PlatformSpecificParams: water.PlatformSpecificParams{Name: name, Persist: true, MultiQueue: multi},
+		PlatformSpecificParams: water.PlatformSpecificParams{Name: d.Name, Persist: true, MultiQueue: multi},
 	})
 	if err != nil {
 		return nil, explain(err)
@@ -116,20 +131,23 @@ func attach(name string, multi bool) (*Queue, error) {
 		_ = i.Close()
 		return nil, fmt.Errorf("water gave a %T, not a file", i.ReadWriteCloser)
 	}
-	return newQueue(f)
+	return newQueue(f, d.stop)
 }
 
 // adopt makes a device of queues that are open already. The files belong to
 // the device afterwards, also when adopt fails.
 func adopt(c Config) (*Device, error) {
-	d := &Device{Name: c.Name, Capabilities: Capabilities{Reason: map[string]string{}}}
+	d, err := newDevice(c.Name)
+	if err != nil {
+		return nil, err
+	}
 	var errs []error
 	for _, f := range c.Files {
 		if err := setNonblock(f); err != nil {
 			errs = append(errs, err, f.Close())
 			continue
 		}
-		q, err := newQueue(f)
+		q, err := newQueue(f, d.stop)
 		if err != nil {
 			errs = append(errs, err)
 			continue

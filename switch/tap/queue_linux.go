@@ -17,7 +17,8 @@ import (
 type Queue struct {
 	file   *os.File
 	conn   syscall.RawConn
-	vnet   bool // the kernel puts a virtio_net_hdr in front of each frame
+	stop   *wait.Stop // the device's
+	vnet   bool       // the kernel puts a virtio_net_hdr in front of each frame
 	closed atomic.Bool
 
 	rd reader
@@ -35,13 +36,13 @@ type reader struct {
 	try    func(fd uintptr) bool
 }
 
-func newQueue(f *os.File) (*Queue, error) {
+func newQueue(f *os.File, stop *wait.Stop) (*Queue, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
-	q := &Queue{file: f, conn: conn}
+	q := &Queue{file: f, conn: conn, stop: stop}
 	q.rd.try = q.drain
 	return q, nil
 }
@@ -64,10 +65,14 @@ func (q *Queue) Read(buf []byte, frames [][]byte) (n int, err error) {
 	return r.n, r.err
 }
 
-// drain reads until the kernel has nothing more. When it can read nothing at
-// all it waits; false parks the goroutine in the runtime's poller.
+// drain reads until the kernel has nothing more, and waits when it can read
+// nothing at all. It answers true always: the runtime's poller is not used.
 func (q *Queue) drain(fd uintptr) bool {
 	r, off := &q.rd, 0
+	if q.stop.IsSet() {
+		r.err = os.ErrDeadlineExceeded
+		return true
+	}
 	head := 0
 	if !q.vnet {
 		head = HeaderLen
@@ -81,10 +86,11 @@ func (q *Queue) drain(fd uintptr) bool {
 		case errno == unix.EAGAIN && r.n > 0:
 			r.wait.Busy()
 			return true
-		case errno == unix.EAGAIN && r.wait.Readable(fd):
+		case errno == unix.EAGAIN && r.wait.Readable(fd, q.stop):
 			continue
 		case errno == unix.EAGAIN:
-			return false
+			r.err = os.ErrDeadlineExceeded
+			return true
 		case errno != 0 || head+n < HeaderLen:
 			// What was read before the error is handed over first; the error
 			// is met again by the next Read.
@@ -203,15 +209,11 @@ func goneErr(op string, errno unix.Errno) error {
 // closedErr turns the runtime's errors into those that Read and Write promise:
 // after Close a RawConn answers with an error that is not os.ErrClosed.
 func (q *Queue) closedErr(err error) error {
-	if q.closed.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
+	if q.closed.Load() {
 		return os.ErrClosed
 	}
 	return err
 }
-
-// wake uses a deadline in the past: it ends a wait without closing the file,
-// whose number another open could be given meanwhile.
-func (q *Queue) wake() { _ = q.file.SetReadDeadline(longAgo) }
 
 func (q *Queue) close() error {
 	q.closed.Store(true)

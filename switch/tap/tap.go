@@ -3,7 +3,8 @@ package tap
 import (
 	"errors"
 	"os"
-	"time"
+
+	"github.com/uvtep/uvtep/internal/wait"
 )
 
 // HeaderLen is the length in bytes of the virtio_net_hdr in front of every
@@ -52,16 +53,14 @@ type Device struct {
 	Created      bool // the device was not there before
 	Capabilities Capabilities
 	Queues       []*Queue
+
+	stop *wait.Stop
 }
 
 // Wake makes every Read that waits, and every later one, return
 // os.ErrDeadlineExceeded, so that their goroutines can end. Close comes after
 // they have.
-func (d *Device) Wake() {
-	for _, q := range d.Queues {
-		q.wake()
-	}
-}
+func (d *Device) Wake() { d.stop.Set() }
 
 // Close closes the queues. The device stays. No Read or Write may be under way.
 func (d *Device) Close() error {
@@ -69,8 +68,5 @@ func (d *Device) Close() error {
 	for _, q := range d.Queues {
 		errs = append(errs, q.close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, d.stop.Close())...)
 }
-
-// longAgo is a deadline that has passed. The zero time would mean none.
-var longAgo = time.Unix(1, 0)
