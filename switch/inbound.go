@@ -87,25 +87,33 @@ func (in *inbound) batch(n int) error {
 	return err
 }
 
-// message takes a message apart into the datagrams that the kernel joined.
+// message takes a message apart into the datagrams that the kernel joined. One
+// that a kernel peer on the same machine left undivided is a single datagram,
+// and its segment size that of the superframe within.
 func (in *inbound) message(m *encap.Message) error {
 	b := m.Data[:m.N]
-	size := m.Segment
-	if size <= 0 {
+	size, segment := m.Segment, 0
+	switch {
+	case size <= 0:
 		size = max(len(b), 1)
+	case offload.Undivided(b, size):
+		size, segment = len(b), size
 	}
 	var err error
 	for more := true; more; more = len(b) > 0 { // a datagram of no bytes is one too
 		d := b[:min(size, len(b))]
 		b = b[len(d):]
-		if e := in.datagram(d, m); e != nil {
+		if e := in.datagram(d, m, segment); e != nil {
 			err = e
 		}
 	}
 	return err
 }
 
-func (in *inbound) datagram(d []byte, m *encap.Message) error {
+// datagram decides about one datagram and gathers its frame. segment is the
+// payload of each datagram inside, in bytes, when the frame is a superframe of
+// UDP, else 0.
+func (in *inbound) datagram(d []byte, m *encap.Message, segment int) error {
 	p := in.port(d)
 	v := Accept(d, m.Peer.Addr(), m.TOS, &p.net.Self, p.tables)
 	in.tally.count(v, 1, max(len(d)-encap.HeaderLen, 0))
@@ -116,7 +124,7 @@ func (in *inbound) datagram(d []byte, m *encap.Message) error {
 	if !h.ReservedClear() {
 		in.tally.extra[Reserved]++
 	}
-	return in.deliver(p, h.Payload())
+	return in.deliver(p, h.Payload(), segment)
 }
 
 // port returns the network of the datagram's VNI, or the first one, whose
@@ -133,11 +141,11 @@ func (in *inbound) port(d []byte) *inPort {
 }
 
 // deliver gathers a frame for its TAP.
-func (in *inbound) deliver(p *inPort, f ether.Frame) error {
+func (in *inbound) deliver(p *inPort, f ether.Frame, segment int) error {
 	if !p.tables.Superframes {
-		return in.deliverWhole(p, f)
+		return in.deliverWhole(p, f, segment)
 	}
-	a := offload.Arrival{Frame: f, MTU: p.tables.MTU}
+	a := offload.Arrival{Frame: f, MTU: p.tables.MTU, Segment: segment}
 	if p.merge.Add(a) {
 		return nil
 	}
@@ -149,9 +157,9 @@ func (in *inbound) deliver(p *inPort, f ether.Frame) error {
 // deliverWhole gathers a frame for a TAP that takes only what is whole and
 // finished: what a kernel peer on the same machine left to an offload is done
 // here.
-func (in *inbound) deliverWhole(p *inPort, f ether.Frame) (err error) {
+func (in *inbound) deliverWhole(p *inPort, f ether.Frame, segment int) (err error) {
 	p.vnet.Clear()
-	offload.Unfinished(p.vnet, f, p.tables.MTU, 0)
+	offload.Unfinished(p.vnet, f, p.tables.MTU, segment)
 	lists, fate := p.split.Split(noVnet, p.vnet, f)
 	if fate == offload.Full || fate == offload.Ready && len(p.whole)+len(lists) > cap(p.whole) {
 		err = in.flush(p)
