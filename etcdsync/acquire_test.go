@@ -136,6 +136,46 @@ func TestHostsThatStartAtOnceShareThePoolToTheLast(t *testing.T) {
 	}
 }
 
+func TestASubnetIsNotTakenWhenAnythingChangedSinceItWasChosen(t *testing.T) {
+	tests := []struct {
+		name, key string
+	}{
+		{"the same key", "10.10.1.0-24"},
+		{"a part of it", "10.10.1.64-26"},
+		{"a larger one", "10.10.0.0-20"},
+		{"a dual-stack key", "10.10.1.0-24&fd00:10:0:1::-64"},
+		{"something else, for all one knows", "hello"},
+	}
+	e := startEtcd(t)
+	s, _ := e.store()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e.del(subnetsDir, clientv3.WithPrefix())
+			c, err := claim(1).complete()
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := s.listSubnets(e.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := newPlanner(&c, subnets{})
+			p.random = func(uint64) uint64 { return 0 }
+			todo, err := p.plan(l)
+			if err != nil || todo.subnets.name() != "10.10.1.0-24" {
+				t.Fatalf("got %v, %v, want the first subnet", todo, err)
+			}
+			e.put(subnetsDir+tt.key, leaseOf(nodeB, "192.0.2.2", mac(2)))
+			if done, err := newRegistration(s, c).carryOut(e.ctx, &c, l, todo); done || err != nil {
+				t.Errorf("got %t, %v, want the race lost", done, err)
+			}
+			if names := e.names(subnetsDir); !slices.Equal(names, []string{tt.key}) {
+				t.Errorf("keys: got %v, want the other's alone", names)
+			}
+		})
+	}
+}
+
 func TestAReservationStaysOne(t *testing.T) {
 	e := startEtcd(t)
 	s, _ := e.store()

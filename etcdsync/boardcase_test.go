@@ -312,6 +312,27 @@ func TestTheLastGoodValueOfAKeyStands(t *testing.T) {
 	w.wantNothing(w.tables())
 }
 
+func TestABadValueUnderAKeyMadeAnewDoesNotBringTheOldOneBack(t *testing.T) {
+	w := newWorld(t)
+	w.put(leaseB, leaseOf(nodeB, "192.0.2.2", mac(2)))
+	w.h.del(leaseB) // not heard of
+	w.h.put(leaseB, "rubbish")
+	relist(w.in, w.h)
+	w.wantNothing(w.tables())
+}
+
+func TestWhatIsOlderThanWhatIsKnownIsNoNews(t *testing.T) {
+	w := newWorld(t)
+	old := w.h.put(leaseB, leaseOf(nodeB, "192.0.2.2", mac(2)))
+	w.put(leaseB, leaseOf(nodeB, "192.0.2.22", mac(2)))
+	w.in.put(leaseB, old)
+	w.wantEntry(w.tables(), 1, mac(2), "192.0.2.22:4789")
+	w.in.drop(leaseB, old.ModRevision)
+	w.wantEntry(w.tables(), 1, mac(2), "192.0.2.22:4789")
+	w.in.drop(leaseB, w.h.rev+1)
+	w.wantNothing(w.tables())
+}
+
 func TestOwnRecordsBringNothingIntoTheTables(t *testing.T) {
 	w := newWorld(t)
 	w.put("subnets/10.10.1.0-24", leaseOf(nodeA, "192.0.2.1", mac(1)))

@@ -155,6 +155,20 @@ func (e *testEtcd) await(name string, from int64, holds func(value string, lease
 	return ""
 }
 
+// eventually waits for something that nobody tells of.
+func (e *testEtcd) eventually(what string, holds func() bool) {
+	e.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-e.ctx.Done():
+			e.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // grant returns an etcd lease.
 func (e *testEtcd) grant() clientv3.LeaseID {
 	e.Helper()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -51,6 +52,31 @@ func TestWhatIsThereAtTheStartComesInOnePiece(t *testing.T) {
 	first := w.until("at all", func(*Tables) bool { return true })
 	if n := len(first.Routes); n != hosts || first.FDB.Len() != hosts || len(first.Changed) != 0 {
 		t.Errorf("first tables: got %d routes, %d entries, %d changed, want %d, %d and 0", n, first.FDB.Len(), len(first.Changed), hosts, hosts)
+	}
+}
+
+func TestAListIsOfOneRevisionHoweverLongItTakes(t *testing.T) {
+	e := startEtcd(t)
+	const keys = pageSize + 1
+	for i := range keys {
+		e.put(fmt.Sprintf("uvtep/future/%04d", i), "old")
+	}
+	s, _ := e.store()
+	seen, parts := 0, 0
+	at, err := s.list(e.ctx, "uvtep/", func(at header, kvs []*mvccpb.KeyValue) {
+		if parts++; parts == 1 {
+			e.put(fmt.Sprintf("uvtep/future/%04d", keys-1), "new")
+			e.put("uvtep/future/9999", "new")
+			e.del("uvtep/future/0001")
+		}
+		for _, kv := range kvs {
+			if seen++; string(kv.Value) != "old" || kv.ModRevision > at.rev {
+				t.Errorf("%s: got %s of revision %d in a list at %d", kv.Key, kv.Value, kv.ModRevision, at.rev)
+			}
+		}
+	})
+	if err != nil || seen != keys || parts != 2 {
+		t.Errorf("got %d keys in %d parts at %v, %v, want %d in 2", seen, parts, at, err, keys)
 	}
 }
 
@@ -166,12 +192,18 @@ func TestADoubtedListIsBelievedWhenTheHoldIsOver(t *testing.T) {
 func TestWithoutAHoldEveryListIsBelieved(t *testing.T) {
 	e := startEtcd(t)
 	s, log := e.store()
-	e.put("subnets/10.10.2.0-24", leaseOf(nodeB, "192.0.2.2", mac(2)))
+	for range 20 {
+		e.put("subnets/10.10.2.0-24", leaseOf(nodeB, "192.0.2.2", mac(2)))
+		e.put("subnets/10.10.4.0-24", leaseOf(nodeB, "192.0.2.4", mac(4)))
+	}
 	w := e.follow(s, 1, -1)
-	w.routes("10.10.2.0/24")
+	w.routes("10.10.2.0/24", "10.10.4.0/24")
 	e.wipe()
-	e.put("subnets/10.10.3.0-24", leaseOf(nodeC, "192.0.2.3", mac(3)))
-	w.routes("10.10.3.0/24")
+	e.put("subnets/10.10.2.0-24", leaseOf(nodeC, "192.0.2.3", mac(3))) // of a lower revision than what is known
+	w.until("as they are now", func(t *Tables) bool {
+		_, ok := t.FDB.Lookup(1, mac(3))
+		return ok && t.FDB.Len() == 1
+	})
 	if n, _ := log.count("etcd lacks much of what it had"); n != 0 {
 		t.Error("a list was doubted")
 	}

@@ -31,6 +31,18 @@ func (e *testEtcd) register(c Claim) *registered {
 	return r
 }
 
+// awaitMove returns the subnets that the host had to take.
+func (r *registered) awaitMove() subnets {
+	r.Helper()
+	select {
+	case s := <-r.moved:
+		return s
+	case <-r.ctx.Done():
+		r.Fatal("the host took no other subnet")
+		return subnets{}
+	}
+}
+
 // noMove fails if the host had to take another subnet.
 func (r *registered) noMove() {
 	r.Helper()
@@ -92,7 +104,7 @@ func TestAKeyThatSomebodyElseWroteIsTheirs(t *testing.T) {
 			r := e.register(claim(1))
 			old := r.held()
 			e.put(r.key, tt.value)
-			now := <-r.moved
+			now := r.awaitMove()
 			if now.overlap(old) || !r.claim.Network.contains(now.v4) {
 				t.Errorf("got %s, want another subnet than %s", now, old)
 			}
@@ -111,15 +123,15 @@ func TestAKeyThatSomebodyElseWroteIsTheirs(t *testing.T) {
 
 func TestASubnetTakenWhileWeWereAwayIsTheirs(t *testing.T) {
 	e := startEtcd(t)
-	s, _ := e.store()
-	moved := make(chan subnets, 1)
+	s, log := e.store()
+	r := &registered{testEtcd: e, log: log, moved: make(chan subnets, 1)}
 	c := claim(1)
-	c.Resubnet = func(r *Registration) { moved <- r.held() }
-	r := e.acquire(s, c)
+	c.Resubnet = func(reg *Registration) { r.moved <- reg.held() }
+	r.Registration = e.acquire(s, c)
 	old := r.held()
 	e.put(subnetsDir+old.name(), leaseOf(nodeB, "192.0.2.99", mac(99)))
 	e.run(r.Run)
-	if now := <-moved; now.overlap(old) {
+	if now := r.awaitMove(); now.overlap(old) {
 		t.Errorf("got %s, want another subnet than %s", now, old)
 	}
 }
@@ -201,17 +213,36 @@ func TestAReservationIsKeptWithoutALeaseOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestAnExpiryIsTheLeasesAndMovesOn(t *testing.T) {
+func TestBothLeasesAreKeptAliveBeyondTheirTime(t *testing.T) {
 	e := startEtcd(t)
 	c := claim(1)
-	c.LeaseTTL = time.Hour
+	c.LeaseTTL, c.LivenessTTL = time.Second, time.Second // etcd makes it two
 	r := e.register(c)
-	_, id := e.value(r.key)
-	ttl, err := e.client.TimeToLive(e.ctx, id)
-	if err != nil || ttl.GrantedTTL != 3600 {
-		t.Fatalf("got %v, %v, want an hour", ttl, err)
+	_, lease := e.value(r.key)
+	_, liveness := e.value(hostKey(c.NodeID))
+	first := r.Expires()
+	if left := time.Until(first); left <= 0 || left > 3*time.Second {
+		t.Errorf("time left: got %s, want about two seconds", left)
 	}
-	if left := time.Until(r.Expires()); left <= 0 || left > time.Hour {
-		t.Errorf("time left: got %s, want at most an hour", left)
+	e.eventually("the lease to outlive its time", func() bool { return time.Now().After(first.Add(time.Second)) })
+	if !r.Expires().After(time.Now()) {
+		t.Errorf("expiry: got %s, which has passed", r.Expires())
+	}
+	for name, want := range map[string]clientv3.LeaseID{r.key: lease, hostKey(c.NodeID): liveness} {
+		if _, got := e.value(name); got != want {
+			t.Errorf("%s: got lease %x, want %x still", name, got, want)
+		}
+	}
+}
+
+func TestAStopLeavesEverything(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	r := e.acquire(s, claim(1))
+	stop := e.run(r.Run)
+	before := e.names("")
+	stop()
+	if after := e.names(""); len(before) != 2 || !slices.Equal(before, after) {
+		t.Errorf("keys: got %v, want %v", after, before)
 	}
 }

@@ -14,9 +14,15 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// pageSize is the number of keys asked for at once. At a few hundred bytes a
-// key a page is far below what a message may hold.
-const pageSize = 1000
+const (
+	// pageSize is the least number of keys asked for at once. At a few hundred
+	// bytes a key a page is far below what a message may hold.
+	pageSize = 1000
+	// A long list is read in about pages parts: with each one etcd counts all
+	// that is left, which makes many small parts of a million keys expensive.
+	pages       = 16
+	maxPageSize = 50000
+)
 
 // Store is a connection to etcd, as one network's hosts see it. Its methods
 // may be called by several goroutines at once.
@@ -145,13 +151,15 @@ type txn struct {
 // the order of the keys, is handed to page; an empty one if there is no key.
 func (s *Store) list(ctx context.Context, dir string, page func(header, []*mvccpb.KeyValue)) (at header, err error) {
 	end := clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.prefix + dir))
+	limit := int64(pageSize)
 	for from := dir; ; {
-		r, err := s.get(ctx, from, end, clientv3.WithLimit(pageSize), clientv3.WithRev(at.rev))
+		r, err := s.get(ctx, from, end, clientv3.WithLimit(limit), clientv3.WithRev(at.rev))
 		if err != nil {
 			return header{}, err
 		}
 		if at.rev == 0 {
 			at = headerOf(r.Header)
+			limit = min(max(pageSize, r.Count/pages), maxPageSize)
 		}
 		page(at, r.Kvs)
 		if !r.More || len(r.Kvs) == 0 {
