@@ -1,8 +1,6 @@
 package etcdsync
 
 import (
-	"slices"
-
 	"github.com/rs/zerolog"
 
 	"github.com/uvtep/uvtep/arpproxy"
@@ -216,69 +214,4 @@ func (b *board) showIP(k arpproxy.Key) {
 	}
 	mac, _ := r.macOf(k.IP)
 	b.arp.Set(k, arpproxy.Binding{MAC: mac, Origin: r.origin, Rev: r.rev})
-}
-
-// warnOfMAC tells when hosts that cannot both be right claim a MAC address. An
-// endpoint that moved is claimed by two hosts for a moment: that is no fault.
-func (b *board) warnOfMAC(k fdb.Key) {
-	claims := b.macs.claims(k)
-	if len(claims) < 2 || !slices.ContainsFunc(claims, func(r *row) bool { return r.kind != endpoint }) {
-		return
-	}
-	b.conflicts++
-	b.alarm.Error().Stringer("vni", k.VNI).Stringer("mac", k.MAC).Strs("claims", names(claims)).
-		Str("kept", b.macs.holder(k).name).Msg("one MAC address is claimed twice")
-}
-
-// warnOfIP tells when an IP address is bound to two MAC addresses.
-func (b *board) warnOfIP(k arpproxy.Key) {
-	claims := b.ips.claims(k)
-	if len(claims) < 2 {
-		return
-	}
-	first, _ := claims[0].macOf(k.IP)
-	if !slices.ContainsFunc(claims, func(r *row) bool { mac, _ := r.macOf(k.IP); return mac != first }) {
-		return
-	}
-	b.conflicts++
-	b.alarm.Error().Stringer("vni", k.VNI).Stringer("ip", k.IP).Strs("claims", names(claims)).
-		Str("kept", b.ips.holder(k).name).Msg("one IP address is bound to two MAC addresses")
-}
-
-func names(rows []*row) []string {
-	var out []string
-	for _, r := range rows {
-		out = append(out, r.name)
-	}
-	return out
-}
-
-// tables returns the tables as the board has them, and begins the next ones.
-func (b *board) tables(rev int64, n Network) *Tables {
-	t := &Tables{Rev: rev, Network: n, FDB: b.fdb.Table(), ARP: b.arp.Table(), Routes: b.routes.list(), Peers: b.peers.Map()}
-	if b.last != nil {
-		t.Changed = b.changes(b.last, t)
-	}
-	clear(b.touched)
-	b.last = t
-	return t
-}
-
-// changes returns the touched bindings that are other than before.
-func (b *board) changes(before, after *Tables) []Change {
-	var out []Change
-	for k := range b.touched {
-		binding, ok := after.ARP.Lookup(k.VNI, k.IP)
-		if !ok {
-			continue
-		}
-		was, _ := before.ARP.Lookup(k.VNI, k.IP)
-		is, _ := after.FDB.Lookup(k.VNI, binding.MAC)
-		entry, _ := before.FDB.Lookup(k.VNI, binding.MAC)
-		if was.MAC != binding.MAC || !sameVTEP(entry.VTEP, is.VTEP) {
-			out = append(out, Change{k, binding.MAC})
-		}
-	}
-	slices.SortFunc(out, Change.compare)
-	return out
 }

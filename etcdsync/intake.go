@@ -85,11 +85,9 @@ func (in *intake) read(name string, kv *mvccpb.KeyValue, old *row) {
 		r, err = newRow(k, kv.Value, &in.board.me, &in.network)
 	}
 	if err != nil {
-		if old != nil && old.created != kv.CreateRevision {
-			in.board.remove(name) // deleted meanwhile, and made anew
-			old = nil
+		if old != nil && old.created == kv.CreateRevision {
+			in.mark(old) // else the key was deleted meanwhile, and made anew
 		}
-		in.mark(old)
 		in.refuse(name, kv, err)
 		return
 	}

@@ -126,14 +126,26 @@ func (r *Registration) settleHost(ctx context.Context, record *mvccpb.KeyValue) 
 		r.hostRev = record.ModRevision
 		return nil
 	}
-	if was, err := parseHost(record.Value); err == nil && r.hostRev != 0 && !r.wasOurs(was.publicIP, was.publicIPv6) {
-		r.log.Error().Str("node", claim.NodeID).Str("address", text4(was.publicIP)).
+	r.warnOfCopy(record)
+	return r.putHost(ctx, record.ModRevision, string(value))
+}
+
+// warnOfCopy tells of a host that runs with our node id.
+func (r *Registration) warnOfCopy(record *mvccpb.KeyValue) {
+	was, err := parseHost(record.Value)
+	if err == nil && r.hostRev != 0 && !r.wasOurs(was.publicIP, was.publicIPv6) {
+		r.log.Error().Str("node", r.claim.NodeID).Str("address", text4(was.publicIP)).
 			Msg("another host has the node id of this one: was its state directory copied?")
 	}
-	key := s.prefix + hostKey(claim.NodeID)
-	answer, err := s.commit(ctx, txn{
-		compare: []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", record.ModRevision)},
-		then:    []clientv3.Op{clientv3.OpPut(key, string(value), clientv3.WithLease(r.liveness.id))},
+}
+
+// putHost writes the host record in the place of the one of revision was, 0
+// for none.
+func (r *Registration) putHost(ctx context.Context, was int64, value string) error {
+	key := r.store.prefix + hostKey(r.claim.NodeID)
+	answer, err := r.store.commit(ctx, txn{
+		compare: []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", was)},
+		then:    []clientv3.Op{clientv3.OpPut(key, value, clientv3.WithLease(r.liveness.id))},
 	})
 	if err != nil {
 		return err
