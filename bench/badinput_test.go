@@ -139,7 +139,7 @@ func TestWithoutRightsItSaysWhichAreMissing(t *testing.T) {
 // good frame that follows each arrives.
 func TestBadDatagramsAreCountedAndCostNothingElse(t *testing.T) {
 	l, ctx := newLab(t, lab.Config{Hosts: 2})
-	must(t, l.Hosts[0].StartAgent(ctx))
+	startAgents(ctx, t, l.Hosts[:1])
 	h, outside := l.Hosts[0], l.Hosts[1]
 	// The second host is a known VTEP, but no agent runs there: the test speaks for it.
 	mac := ether.Addr{2, 0, 0, 0, 0, 0x77}

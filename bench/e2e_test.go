@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func newLab(t testing.TB, c lab.Config) (*lab.Lab, context.Context) {
 func newNetwork(t testing.TB, c lab.Config) (*lab.Lab, context.Context) {
 	t.Helper()
 	l, ctx := newLab(t, c)
-	must(t, l.StartAgents(ctx))
+	startAgents(ctx, t, l.Hosts)
 	for _, h := range l.Hosts {
 		eventually(ctx, t, h.Name+" knows all others", func() (bool, string) {
 			return strings.Count(routesOf(t, h), "via") == len(l.Hosts)-1, routesOf(t, h)
@@ -98,6 +99,15 @@ func newNetwork(t testing.TB, c lab.Config) (*lab.Lab, context.Context) {
 	}
 	must(t, l.AddContainers(ctx, 1))
 	return l, ctx
+}
+
+// startAgents starts an agent on each host, in order, with the subnet
+// 10.10.<number of the host>.0/24: tests that speak for other hosts use others.
+func startAgents(ctx context.Context, t testing.TB, hosts []*lab.Host, extra ...string) {
+	t.Helper()
+	for _, h := range hosts {
+		must(t, h.StartAgent(ctx, slices.Concat(extra, []string{"--subnet", fmt.Sprintf("10.10.%d.0/24", h.ID)})...))
+	}
 }
 
 func must(t testing.TB, errs ...error) {

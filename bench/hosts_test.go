@@ -16,7 +16,7 @@ import (
 func TestHostAddedChangedRemoved(t *testing.T) {
 	l, ctx := newLab(t, lab.Config{Hosts: 2})
 	h, far := l.Hosts[0], l.Hosts[1]
-	must(t, h.StartAgent(ctx))
+	startAgents(ctx, t, l.Hosts[:1])
 	wire, err := h.Wire("eth0")
 	must(t, err)
 	defer func() { _ = wire.Close() }()
@@ -198,7 +198,9 @@ func TestForwardingGoesOnWithoutEtcd(t *testing.T) {
 	bin, err := lab.BuildEtcd(ctx)
 	must(t, err)
 	members, err := l.StartEtcd(ctx, bin, 1)
-	must(t, err, l.StartAgents(ctx), l.AddContainers(ctx, 1))
+	must(t, err)
+	startAgents(ctx, t, l.Hosts)
+	must(t, l.AddContainers(ctx, 1))
 	connected(ctx, t, l)
 	members[0].Kill()
 	connected(ctx, t, l)

@@ -220,10 +220,7 @@ func TestKernelVXLANPeer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, ctx := newLab(t, lab.Config{Hosts: 3, UnderlayOffloads: c.offloads})
-			for _, h := range l.Hosts[:2] {
-				subnet := fmt.Sprintf("10.10.%d.0/24", h.ID) // not by chance the peer's
-				must(t, h.StartAgent(ctx, append(c.args, "--subnet", subnet)...))
-			}
+			startAgents(ctx, t, l.Hosts[:2], c.args...)
 			c.conf.Subnet = netip.MustParsePrefix("10.10.200.0/24")
 			peer, err := l.Hosts[2].AddKernelPeer(c.conf)
 			must(t, err)
