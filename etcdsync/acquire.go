@@ -39,7 +39,9 @@ func (s *Store) Acquire(ctx context.Context, c Claim) (*Registration, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		s.failed(&p, err)
+		if !errors.Is(err, errRaced) {
+			s.failed(&p, err)
+		}
 		if !p.wait(ctx) {
 			return nil, ctx.Err()
 		}

@@ -125,7 +125,7 @@ func TestAConfigurationThatIsBadOrGoneChangesNothing(t *testing.T) {
 }
 
 // crowd fills a world with hosts and stations.
-func crowd(t *testing.T, hosts, stations int) *world {
+func crowd(t testing.TB, hosts, stations int) *world {
 	w := newWorld(t)
 	w.in.log, w.in.board.log = zerolog.Nop(), zerolog.Nop()
 	for i := range hosts {

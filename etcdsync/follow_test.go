@@ -164,9 +164,13 @@ func TestAListThatLacksMostIsDoubted(t *testing.T) {
 	w := e.follow(s, 1, time.Hour)
 	w.routes("10.10.2.0/24", "10.10.3.0/24")
 	e.wipe()
+	e.put("subnets/10.10.2.0-24", leaseOf(nodeB, "192.0.2.21", mac(2))) // a value of another history
 	e.awaitLog(log, "etcd lacks much of what it had")
 	e.put("subnets/10.10.4.0-24", leaseOf("", "192.0.2.4", mac(4)))
-	w.routes("10.10.2.0/24", "10.10.3.0/24", "10.10.4.0/24")
+	got := w.routes("10.10.2.0/24", "10.10.3.0/24", "10.10.4.0/24")
+	if entry, _ := got.FDB.Lookup(1, mac(2)); entry.VTEP.To.String() != "192.0.2.2:4789" {
+		t.Errorf("host B: got %s, want the address from before", entry.VTEP.To)
+	}
 	e.put("subnets/10.10.2.0-24", leaseOf(nodeB, "192.0.2.22", mac(2)))
 	w.until("with host B's new address", func(t *Tables) bool {
 		entry, _ := t.FDB.Lookup(1, mac(2))

@@ -29,7 +29,7 @@ func (r *Registration) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errUpdated):
 			continue
-		case errors.Is(err, errKeyTouch), errors.Is(err, errLeaseLost):
+		case errors.Is(err, errKeyTouch), errors.Is(err, errLeaseLost), errors.Is(err, errRaced):
 			r.log.Warn().Err(err).Msg("looking after the registration")
 		default:
 			r.store.failed(&p, err)

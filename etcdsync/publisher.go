@@ -44,13 +44,21 @@ func (p *publisher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
-			p.mu.Lock()
-			t := p.next
-			p.next = nil
-			p.mu.Unlock()
-			p.publish(t)
+			if t := p.take(); t != nil {
+				p.publish(t)
+			}
 		}
 	}
+}
+
+// take returns the next tables, nil when they were taken already: one wake-up
+// may stand for several tables, and come a moment before the last of them.
+func (p *publisher) take() *Tables {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.next
+	p.next = nil
+	return t
 }
 
 // mergeChanges returns what changed in two steps, the later one counting.

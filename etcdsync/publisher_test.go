@@ -45,3 +45,32 @@ func TestTablesThatNobodySawArePassedOverButNotWhatTheyChanged(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// A wake-up that came a moment before the tables were replaced was taken for
+// tables that were not there.
+func TestNobodyIsEverGivenNoTables(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	const tables = 20000
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	last := int64(0)
+	p := newPublisher(func(tb *Tables) {
+		if tb == nil || tb.Rev <= last {
+			t.Errorf("got %+v after revision %d", tb, last)
+			cancel()
+			return
+		}
+		if last = tb.Rev; last == tables {
+			cancel()
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.run(ctx)
+	}()
+	for rev := range int64(tables) {
+		p.put(&Tables{Rev: rev + 1})
+	}
+	<-done
+}

@@ -30,6 +30,7 @@ type Registration struct {
 	liveness    tenancy
 	reservation bool
 	lost        subnets // taken from us by somebody
+	stolen      int64   // revision of a value of somebody else's under our key
 	twins       map[string]bool
 }
 

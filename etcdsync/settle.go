@@ -66,7 +66,8 @@ func (r *Registration) settleSubnet(ctx context.Context, own *mvccpb.KeyValue) e
 func (r *Registration) isStolen(own *mvccpb.KeyValue) bool {
 	v, err := parseLease(own.Value)
 	ours := own.ModRevision == r.keyRev || err == nil && v.node == r.claim.NodeID && r.wasOurs(v.publicIP, v.publicIPv6)
-	if !ours {
+	if !ours && r.stolen != own.ModRevision {
+		r.stolen = own.ModRevision
 		r.log.Error().Str("key", r.key).Int64("rev", own.ModRevision).Str("by_node", v.node).Str("by_address", text4(v.publicIP)).
 			Msg("own subnet key was overwritten by another host; taking another subnet")
 	}

@@ -19,6 +19,8 @@ const (
 	// nothing is of version 1. Fields that a reader does not know are ignored,
 	// so that the next version can be read too; the one after that cannot be.
 	schema, maxSchema = 1, 2
+	// maxVNIs bounds the networks that one host can be in.
+	maxVNIs = 64
 )
 
 // unmarshal reads a JSON object of bounded size.
@@ -164,6 +166,9 @@ func parseHost(b []byte) (hostValue, error) {
 		return hostValue{}, err
 	}
 	h := hostValue{publicIP: t.PublicIP.Addr, publicIPv6: t.PublicIPv6.Addr, port: t.Port, vnis: t.VNIs}
+	if len(t.VNIs) > maxVNIs {
+		return hostValue{}, fmt.Errorf("%d VNIs, %d at most", len(t.VNIs), maxVNIs)
+	}
 	for _, v := range t.VNIs {
 		if !v.Valid() {
 			return hostValue{}, fmt.Errorf("VNI %s does not fit in 24 bits", v)

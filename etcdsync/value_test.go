@@ -175,6 +175,7 @@ func TestHostRecordsOfAnyUvtepNearAreRead(t *testing.T) {
 		{"no address", `{"PublicIP":"0.0.0.0","VNIs":[1]}`, false},
 		{"a VNI of 25 bits", `{"PublicIP":"192.0.2.2","VNIs":[16777216]}`, false},
 		{"no list", `{"PublicIP":"192.0.2.2","VNIs":1}`, false},
+		{"every VNI there is", `{"PublicIP":"192.0.2.2","VNIs":[` + strings.Repeat("1,", maxVNIs) + `1]}`, false},
 		{"no JSON", `192.0.2.2`, false},
 	}
 	for _, tt := range tests {

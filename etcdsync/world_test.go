@@ -16,14 +16,14 @@ import (
 
 // world is an intake with a history to feed it, and what it logs.
 type world struct {
-	*testing.T
+	testing.TB
 	h    *history
 	in   *intake
 	logs strings.Builder
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{T: t, h: &history{keys: make(map[string]*mvccpb.KeyValue)}}
+func newWorld(t testing.TB) *world {
+	w := &world{TB: t, h: &history{keys: make(map[string]*mvccpb.KeyValue)}}
 	w.in = newIntake(testConfig(), zerolog.New(&w.logs))
 	return w
 }
