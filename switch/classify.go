@@ -92,6 +92,11 @@ func Accept(d []byte, src netip.Addr, tos uint8, s *Self, t *Tables) Verdict {
 	if v := acceptFrame(f, src, s, t); v != Deliver {
 		return v
 	}
+	return mark(f, tos)
+}
+
+// mark brings the outer congestion mark inside (RFC 6040 §4.2).
+func mark(f ether.Frame, tos uint8) Verdict {
 	if !encap.InnerECN(f, tos) {
 		return DropECN
 	}

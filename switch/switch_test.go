@@ -305,3 +305,38 @@ func (sink) Read([]byte, [][]byte) (int, error)    { return 0, os.ErrDeadlineExc
 func (sink) Writer() Writer                        { return sink{} }
 func (sink) Write(records [][][]byte) (int, error) { return len(records), nil }
 func (sink) Send(ds []encap.Datagram) int          { return len(ds) }
+
+// Equal headers spare a datagram the checks, so a message is the place where
+// one that differs, or whose mark cannot be told inside, could slip through.
+func TestEachDatagramOfAMessageIsJudgedByItself(t *testing.T) {
+	b := start(t, Policy{})
+	ip := func(src ether.Addr, tos byte) []byte {
+		f := make(ether.Frame, ether.HeaderLen+20)
+		ether.PutHeader(f, macSelf, src, ether.TypeIPv4)
+		copy(f.Payload(), []byte{0x45, tos, 0, 20, 0, 0, 0x40, 0, 64, 253, 0, 0, 10, 10, 2, 5, 10, 10, 1, 5})
+		ether.IPv4(f.Payload()).Finish()
+		return datagram(vni, f)
+	}
+	good := ip(macB, encap.ECNECT0)
+	var joined []byte
+	for _, d := range [][]byte{
+		good, ip(macB, encap.ECNNotECT), good, ip(macC, encap.ECNECT0), good,
+		ip(macSelf, encap.ECNECT0), with(ip(macB, encap.ECNECT0), 0, 0), good,
+	} {
+		joined = append(joined, d...)
+	}
+	b.wire.in <- []encap.Message{
+		{Peer: netip.AddrPortFrom(outerB, 50000), TOS: encap.ECNCE, Data: joined, Segment: len(good)},
+		{Peer: netip.AddrPortFrom(outerC, 50000), TOS: encap.ECNCE, Data: append(bytes.Clone(good), good...), Segment: len(good)},
+	}
+	for range 4 {
+		<-b.out
+	}
+	s := b.stats(t)
+	want := map[Verdict]uint64{Deliver: 4, DropECN: 1, DropSpoofed: 3, DropOwnSource: 1, DropNoVNI: 1}
+	for _, v := range Verdicts() {
+		if s.Frames[v] != want[v] {
+			t.Errorf("%v: counted %d, want %d", v, s.Frames[v], want[v])
+		}
+	}
+}
