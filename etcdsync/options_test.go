@@ -213,9 +213,11 @@ func TestCertificatesRenewedOnDiskAreTakenUpWithoutARestart(t *testing.T) {
 		t.Fatal("with a stranger's certificate: got no error")
 	}
 	a.sign("client", client)
+	ctx, cancel := context.WithTimeout(t.Context(), patienceOfTests)
+	defer cancel()
 	var p pacer
 	for {
-		if _, err = s.get(t.Context(), configKey); err == nil || !p.wait(t.Context()) {
+		if _, err = s.get(ctx, configKey); err == nil || !p.wait(ctx) {
 			break
 		}
 	}
