@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/metadata"
@@ -53,7 +54,11 @@ func (s *Store) watch(ctx context.Context, after header, keys []string, opts ...
 	ctx = metadata.AppendToOutgoingContext(ctx, "uvtep-watch", strconv.FormatUint(s.watches.Add(1), 10))
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watcher{C: make(chan clientv3.WatchResponse), cancel: cancel}
-	opts = append(opts, clientv3.WithRev(after.rev+1), clientv3.WithProgressNotify())
+	// Not from the next revision: etcd does not say how far it is to a watch
+	// from a revision that has not come yet (mvcc, progressIfSync), so that one
+	// on a quiet etcd would show no sign of life. What is known already is left
+	// out on arrival.
+	opts = append(opts, clientv3.WithRev(after.rev), clientv3.WithProgressNotify())
 	w.ended.Go(func() {
 		defer close(w.C)
 		w.err = s.runWatch(ctx, w, after, keys, opts)
@@ -89,8 +94,10 @@ func (s *Store) runWatch(ctx context.Context, w *watcher, after header, keys []s
 
 // deliver passes on what one key's watch receives.
 func (s *Store) deliver(ctx context.Context, w *watcher, from clientv3.WatchChan, alive *time.Timer, at position) error {
+	after := at.rev
 	for r := range from {
 		alive.Stop() // whoever takes r may take their time
+		r = known(r, after)
 		if err := at.next(&r); err != nil {
 			return err
 		}
@@ -103,6 +110,22 @@ func (s *Store) deliver(ctx context.Context, w *watcher, from clientv3.WatchChan
 		alive.Reset(stallAfter)
 	}
 	return errEnded
+}
+
+// known returns r without the events up to a revision. When that was all, r
+// tells of nothing beyond that revision, whatever its header says: see reached.
+func known(r clientv3.WatchResponse, rev int64) clientv3.WatchResponse {
+	n := 0
+	for n < len(r.Events) && r.Events[n].Kv.ModRevision <= rev {
+		n++
+	}
+	if n == 0 {
+		return r
+	}
+	if r.Events = r.Events[n:]; len(r.Events) == 0 {
+		r.Header = &etcdserverpb.ResponseHeader{ClusterId: r.Header.ClusterId, Revision: rev}
+	}
+	return r
 }
 
 // ask makes etcd send a sign of life now and then.

@@ -68,3 +68,51 @@ func TestAWatchIsGivenUpWhenHistoryIsNotTheSame(t *testing.T) {
 		})
 	}
 }
+
+// etcd does not tell a watch from a revision that has not come how far it is,
+// so a watch of a quiet etcd was given up every five seconds.
+func TestAQuietEtcdGivesSignsOfLife(t *testing.T) {
+	e := startEtcd(t)
+	e.put("subnets/10.1.1.0-24", "{}")
+	s, _ := e.store()
+	c, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Get(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := header{cluster: got.Header.ClusterId, rev: got.Header.Revision}
+	w := s.watch(t.Context(), at, []string{s.prefix}, clientv3.WithPrefix())
+	defer w.stop()
+	for range 4 { // more than the time after which it is given up
+		r, ok := <-w.C
+		if !ok {
+			t.Fatal(w.err)
+		}
+		if len(r.Events) > 0 || r.Header.Revision != at.rev {
+			t.Errorf("got %d events at revision %d, want none at %d", len(r.Events), r.Header.Revision, at.rev)
+		}
+	}
+}
+
+func TestKnownEventsAreLeftOut(t *testing.T) {
+	both := answer(7, 120, 100)
+	both.Events = append(both.Events, answer(7, 120, 101).Events...)
+	for _, tt := range []struct {
+		name   string
+		r      *clientv3.WatchResponse
+		events int
+		rev    int64 // that it tells up to
+	}{
+		{"nothing known", answer(7, 120, 101), 1, 101},
+		{"all known", answer(7, 120, 100), 0, 100},
+		{"some known", both, 1, 101},
+		{"a sign of life", answer(7, 120, 0), 0, 120},
+	} {
+		if got := known(*tt.r, 100); len(got.Events) != tt.events || reached(&got) != tt.rev {
+			t.Errorf("%s: got %d events up to %d, want %d up to %d", tt.name, len(got.Events), reached(&got), tt.events, tt.rev)
+		}
+	}
+}
