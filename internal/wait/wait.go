@@ -35,8 +35,9 @@ const (
 
 // Stop ends waits. Any number of Waiters may watch one.
 type Stop struct {
-	fd  int // becomes readable
-	set atomic.Bool
+	fd     int // becomes readable
+	set    atomic.Bool
+	closed atomic.Bool
 }
 
 // NewStop returns a Stop that is not set. Close releases its descriptor.
@@ -63,8 +64,13 @@ func (s *Stop) Clear() {
 // IsSet reports whether waits end at once. It is cheap.
 func (s *Stop) IsSet() bool { return s.set.Load() }
 
-// Close releases the Stop. Nobody may wait any more.
-func (s *Stop) Close() error { return unix.Close(s.fd) }
+// Close releases the Stop. Nobody may wait any more; further calls do nothing.
+func (s *Stop) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	return unix.Close(s.fd)
+}
 
 // Waiter belongs to one goroutine and one descriptor. The zero Waiter is ready.
 type Waiter struct {

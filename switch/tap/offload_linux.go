@@ -43,9 +43,5 @@ func (d *Device) SetOffload(on bool) error {
 
 // ioctl sets the offloads. They belong to the device, so one queue is enough.
 func (d *Device) ioctl(flags uint) error {
-	var ierr error
-	err := d.Queues[0].conn.Control(func(fd uintptr) {
-		ierr = os.NewSyscallError("TUNSETOFFLOAD", unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, int(flags)))
-	})
-	return errors.Join(err, ierr)
+	return os.NewSyscallError("TUNSETOFFLOAD", unix.IoctlSetInt(d.Queues[0].fd, unix.TUNSETOFFLOAD, int(flags)))
 }

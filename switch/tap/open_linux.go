@@ -143,10 +143,6 @@ func adopt(c Config) (*Device, error) {
 	}
 	var errs []error
 	for _, f := range c.Files {
-		if err := setNonblock(f); err != nil {
-			errs = append(errs, err, f.Close())
-			continue
-		}
 		q, err := newQueue(f, d.stop)
 		if err != nil {
 			errs = append(errs, err)
@@ -191,18 +187,6 @@ func (d *Device) readBack() (err error) {
 		}
 	}
 	return nil
-}
-
-func setNonblock(f *os.File) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var serr error
-	if err := c.Control(func(fd uintptr) { serr = unix.SetNonblock(int(fd), true) }); err != nil {
-		return err
-	}
-	return serr
 }
 
 // explain adds what to do to the errors that every operator meets once.

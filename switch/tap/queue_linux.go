@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,36 +14,37 @@ import (
 
 // Queue is one queue of a TAP device.
 type Queue struct {
-	file   *os.File
-	conn   syscall.RawConn
-	stop   *wait.Stop // the device's
-	vnet   bool       // the kernel puts a virtio_net_hdr in front of each frame
-	closed atomic.Bool
-
-	rd reader
-}
-
-// reader is what one Read hands to the callback that the runtime calls, kept
-// in the queue because the callback is built once: a closure a call would
-// allocate.
-type reader struct {
-	buf    []byte
-	frames [][]byte
-	n      int
-	err    error
+	fd     int
+	stop   *wait.Stop  // the device's
+	vnet   bool        // the kernel puts a virtio_net_hdr in front of each frame
+	closed atomic.Bool // fd may be somebody else's by now
 	wait   wait.Waiter
-	try    func(fd uintptr) bool
 }
 
+// newQueue makes a queue of an open file, which is closed in any case. The
+// queue has a descriptor of its own, because that of an os.File is registered
+// with the runtime's poller, which each frame would wake for nothing.
 func newQueue(f *os.File, stop *wait.Stop) (*Queue, error) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		_ = f.Close()
+	fd, err := dup(f)
+	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
-	q := &Queue{file: f, conn: conn, stop: stop}
-	q.rd.try = q.drain
-	return q, nil
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return &Queue{fd: fd, stop: stop}, nil
+}
+
+// dup duplicates a file's descriptor.
+func dup(f *os.File) (fd int, err error) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var derr error
+	err = c.Control(func(from uintptr) { fd, derr = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(err, derr)
 }
 
 // Read waits until a frame is there and then takes what is waiting, without
@@ -57,73 +57,74 @@ func newQueue(f *os.File, stop *wait.Stop) (*Queue, error) {
 // The error is ErrGone when the device was removed, os.ErrDeadlineExceeded
 // after Wake, os.ErrClosed after Close. No frame is lost with an error: n is 0.
 func (q *Queue) Read(buf []byte, frames [][]byte) (n int, err error) {
-	r := &q.rd
-	r.buf, r.frames, r.n, r.err = buf, frames, 0, nil
-	if err := q.conn.Read(r.try); err != nil {
-		return 0, q.closedErr(err)
+	if q.closed.Load() {
+		return 0, os.ErrClosed
 	}
-	return r.n, r.err
+	if q.stop.IsSet() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	off, passed := 0, 0
+	for n < len(frames) && len(buf)-off >= HeaderLen+MaxFrame {
+		rec, errno := q.record(buf[off:])
+		switch {
+		case rec != nil:
+			frames[n] = rec
+			n++
+			off += (len(rec) + 7) &^ 7
+		case errno == unix.EAGAIN && n > 0:
+			q.wait.Busy()
+			return n, nil
+		case errno == unix.EAGAIN:
+			if !q.wait.Readable(uintptr(q.fd), q.stop) {
+				return 0, os.ErrDeadlineExceeded
+			}
+		case passing(errno) && passed < maxPassed:
+			passed++
+		case n > 0:
+			return n, nil // the next Read meets the error again
+		default:
+			return 0, goneErr("read", errno)
+		}
+	}
+	q.wait.Busy()
+	return n, nil
 }
 
-// drain reads until the kernel has nothing more, and waits when it can read
-// nothing at all. It answers true always: the runtime's poller is not used.
-func (q *Queue) drain(fd uintptr) bool {
-	r, off := &q.rd, 0
-	if q.stop.IsSet() {
-		r.err = os.ErrDeadlineExceeded
-		return true
-	}
+// maxPassed is how many errors in a row one Read passes over.
+const maxPassed = 100
+
+// passing reports whether an error is that of one frame, or of a moment: the
+// kernel has dropped a frame that it could not describe (tun_put_user in
+// drivers/net/tun.c), a signal came, or memory was short.
+func passing(errno unix.Errno) bool {
+	return errno == unix.EINTR || errno == unix.EINVAL || errno == unix.EFAULT || errno == unix.ENOMEM
+}
+
+// record reads one record into buf; nil: there was an error.
+func (q *Queue) record(buf []byte) ([]byte, unix.Errno) {
 	head := 0
 	if !q.vnet {
 		head = HeaderLen
 	}
-	for r.n < len(r.frames) && len(r.buf)-off >= HeaderLen+MaxFrame {
-		rec := r.buf[off:]
-		n, errno := read(fd, rec[head:HeaderLen+MaxFrame])
-		switch {
-		case errno == unix.EINTR:
-			continue
-		case errno == unix.EAGAIN && r.n > 0:
-			r.wait.Busy()
-			return true
-		case errno == unix.EAGAIN && r.wait.Readable(fd, q.stop):
-			continue
-		case errno == unix.EAGAIN:
-			r.err = os.ErrDeadlineExceeded
-			return true
-		case errno != 0 || head+n < HeaderLen:
-			// What was read before the error is handed over first; the error
-			// is met again by the next Read.
-			if r.n == 0 {
-				r.err = goneErr("read", errno)
-			}
-			return true
-		}
-		clear(rec[:head])
-		r.frames[r.n] = rec[: head+n : head+n]
-		r.n++
-		off += (head + n + 7) &^ 7
+	n, errno := read(q.fd, buf[head:HeaderLen+MaxFrame])
+	if errno != 0 {
+		return nil, errno
 	}
-	r.wait.Busy()
-	return true
+	if head+n < HeaderLen {
+		return nil, unix.EINVAL
+	}
+	clear(buf[:head])
+	return buf[: head+n : head+n], 0
 }
 
 // Writer returns the scratch with which one goroutine writes to the queue.
-func (q *Queue) Writer() *Writer {
-	w := &Writer{q: q}
-	w.try = w.write
-	return w
-}
+func (q *Queue) Writer() *Writer { return &Writer{q: q} }
 
 // Writer writes frames to a queue. It is for one goroutine; several Writers of
 // one queue may work at once.
 type Writer struct {
-	q       *Queue
-	iov     [maxIov]unix.Iovec
-	records [][][]byte
-	sent    int
-	err     error
-	try     func(fd uintptr) bool
+	q   *Queue
+	iov [maxIov]unix.Iovec
 }
 
 // maxIov is the kernel's UIO_MAXIOV, the longest gather list of one write.
@@ -133,36 +134,26 @@ const maxIov = 1024
 // many it took. A record is a gather list that begins with HeaderLen bytes of
 // virtio_net_hdr in its first slice. Write stops at a record that the kernel
 // refuses, which is records[sent] then, without an error: leave it out and go
-// on behind it. err is ErrGone when the device was removed, os.ErrClosed after
-// Close. The memory is free on return.
+// on behind it. It never waits: a TAP that takes no more (EAGAIN) or is down
+// (EIO) refuses the frame, as a bridge port drops it. err is ErrGone when the
+// device was removed, os.ErrClosed after Close. The memory is free on return.
 func (w *Writer) Write(records [][][]byte) (sent int, err error) {
-	w.records, w.sent, w.err = records, 0, nil
-	err = w.q.conn.Write(w.try)
-	w.records = nil
-	if err != nil {
-		return w.sent, w.q.closedErr(err)
+	if w.q.closed.Load() {
+		return 0, os.ErrClosed
 	}
-	return w.sent, w.err
-}
-
-// write never waits: a TAP that takes no more (EAGAIN) or is down (EIO) drops
-// the frame, as a bridge port does.
-func (w *Writer) write(fd uintptr) bool {
-	for _, rec := range w.records {
-		switch errno := w.writev(fd, rec); errno {
+	for i, rec := range records {
+		switch errno := w.writev(rec); errno {
 		case 0:
-			w.sent++
 		case unix.EBADFD, unix.ENODEV:
-			w.err = goneErr("write", errno)
-			return true
+			return i, goneErr("write", errno)
 		default:
-			return true
+			return i, nil
 		}
 	}
-	return true
+	return len(records), nil
 }
 
-func (w *Writer) writev(fd uintptr, rec [][]byte) unix.Errno {
+func (w *Writer) writev(rec [][]byte) unix.Errno {
 	n := 0
 	for i, b := range rec {
 		if i == 0 && !w.q.vnet {
@@ -179,7 +170,7 @@ func (w *Writer) writev(fd uintptr, rec [][]byte) unix.Errno {
 		n++
 	}
 	for {
-		_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.iov[0])), uintptr(n))
+		_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(w.q.fd), uintptr(unsafe.Pointer(&w.iov[0])), uintptr(n))
 		if errno != unix.EINTR {
 			clear(w.iov[:n])
 			return errno
@@ -189,8 +180,8 @@ func (w *Writer) writev(fd uintptr, rec [][]byte) unix.Errno {
 
 // read is read(2) on a descriptor that never blocks, so the scheduler need not
 // be told: the call is over in microseconds.
-func read(fd uintptr, b []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+func read(fd int, b []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 	return int(n), errno
 }
 
@@ -200,39 +191,34 @@ func goneErr(op string, errno unix.Errno) error {
 	if errno == unix.EBADFD || errno == unix.ENODEV {
 		return ErrGone
 	}
-	if errno == 0 {
-		return fmt.Errorf("%s tap: record shorter than its header", op)
-	}
 	return fmt.Errorf("%s tap: %w", op, errno)
 }
 
-// closedErr turns the runtime's errors into those that Read and Write promise:
-// after Close a RawConn answers with an error that is not os.ErrClosed.
-func (q *Queue) closedErr(err error) error {
-	if q.closed.Load() {
-		return os.ErrClosed
-	}
-	return err
-}
-
+// close closes the queue, once.
 func (q *Queue) close() error {
-	q.closed.Store(true)
-	return q.file.Close()
+	if q.closed.Swap(true) {
+		return nil
+	}
+	return unix.Close(q.fd)
 }
 
-// File is the queue's open file, for handing it over to a successor. It stays
-// the queue's.
-func (q *Queue) File() *os.File { return q.file }
+// File returns a duplicate of the queue's descriptor, for handing it over to a
+// successor. The caller closes it.
+func (q *Queue) File() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(q.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "tap queue"), nil
+}
 
 func (q *Queue) getIff() (name string, flags uint16, err error) {
 	ifr, err := unix.NewIfreq("")
 	if err != nil {
 		return "", 0, err
 	}
-	var ierr error
-	err = q.conn.Control(func(fd uintptr) { ierr = unix.IoctlIfreq(int(fd), unix.TUNGETIFF, ifr) })
-	if err = errors.Join(err, os.NewSyscallError("TUNGETIFF", ierr)); err != nil {
-		return "", 0, err
+	if err := unix.IoctlIfreq(q.fd, unix.TUNGETIFF, ifr); err != nil {
+		return "", 0, os.NewSyscallError("TUNGETIFF", err)
 	}
 	return ifr.Name(), ifr.Uint16(), nil
 }
@@ -240,9 +226,5 @@ func (q *Queue) getIff() (name string, flags uint16, err error) {
 // setHeaderLen sets the size of the header: another program may have left
 // another one on the device.
 func (q *Queue) setHeaderLen() error {
-	var ierr error
-	err := q.conn.Control(func(fd uintptr) {
-		ierr = os.NewSyscallError("TUNSETVNETHDRSZ", unix.IoctlSetPointerInt(int(fd), unix.TUNSETVNETHDRSZ, HeaderLen))
-	})
-	return errors.Join(err, ierr)
+	return os.NewSyscallError("TUNSETVNETHDRSZ", unix.IoctlSetPointerInt(q.fd, unix.TUNSETVNETHDRSZ, HeaderLen))
 }
