@@ -11,7 +11,7 @@ import (
 func (u *Underlay) probe() {
 	for _, lane := range u.receivers {
 		for _, r := range lane {
-			_ = r.control(u.probeReceiver)
+			_ = u.probeReceiver(r.fd)
 		}
 	}
 	for _, family := range u.sources {

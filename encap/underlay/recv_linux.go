@@ -2,11 +2,9 @@ package underlay
 
 import (
 	"encoding/binary"
-	"errors"
 	"net/netip"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -35,8 +33,7 @@ type mmsghdr struct {
 // Receiver receives on one socket. It is for one goroutine.
 type Receiver struct {
 	u       *Underlay
-	file    *os.File
-	conn    syscall.RawConn
+	fd      int
 	closed  atomic.Bool
 	overrun uint32 // the kernel's last reading
 
@@ -46,19 +43,14 @@ type Receiver struct {
 	ctrls [recvBatch][controlLen]byte
 
 	want int // messages asked for by the Recv under way
-	got  int
-	err  error
 	wait wait.Waiter
-	try  func(fd uintptr) bool
 }
 
-func newReceiver(u *Underlay, f *os.File) (*Receiver, error) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	r := &Receiver{u: u, file: f, conn: conn}
+// newReceiver makes a receiver of a socket that does not block. The descriptor
+// is a bare one: that of an os.File is registered with the runtime's poller,
+// which each datagram would wake for nothing.
+func newReceiver(u *Underlay, fd int) *Receiver {
+	r := &Receiver{u: u, fd: fd}
 	for i := range r.hdrs {
 		h := &r.hdrs[i].hdr
 		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
@@ -66,8 +58,7 @@ func newReceiver(u *Underlay, f *os.File) (*Receiver, error) {
 		h.SetIovlen(1)
 		h.Control = &r.ctrls[i][0]
 	}
-	r.try = r.receive
-	return r, nil
+	return r
 }
 
 // Recv waits until a datagram is there and takes what is waiting, at most one
@@ -77,73 +68,67 @@ func newReceiver(u *Underlay, f *os.File) (*Receiver, error) {
 //
 // The error is os.ErrDeadlineExceeded after Wake and os.ErrClosed after Close.
 func (r *Receiver) Recv(ms []encap.Message) (int, error) {
-	r.want, r.got, r.err = min(len(ms), recvBatch), 0, nil
+	if r.closed.Load() {
+		return 0, os.ErrClosed
+	}
+	r.want = min(len(ms), recvBatch)
 	for i := range r.want {
 		r.iovs[i].Base = &ms[i].Data[0]
 		r.iovs[i].SetLen(len(ms[i].Data))
 		r.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 		r.hdrs[i].hdr.SetControllen(controlLen)
 	}
-	if err := r.conn.Read(r.try); err != nil {
-		if r.closed.Load() {
-			err = os.ErrClosed
-		}
-		return 0, err
-	}
-	for i := range r.got {
+	n, err := r.receive()
+	for i := range n {
 		r.fill(&ms[i], i)
 	}
-	return r.got, r.err
+	return n, err
 }
 
-// receive takes what is there, and waits when nothing is. It answers true
-// always: the runtime's poller is not used.
-func (r *Receiver) receive(fd uintptr) bool {
+// receive takes what is there, and waits when nothing is.
+func (r *Receiver) receive() (int, error) {
 	if r.u.stop.IsSet() {
-		r.err = os.ErrDeadlineExceeded
-		return true
+		return 0, os.ErrDeadlineExceeded
 	}
 	for tries := 0; ; {
-		n, errno := r.recvmmsg(fd)
+		alone := r.u.noMmsg.Load()
+		n, errno := r.recvmmsg(alone)
 		switch errno {
 		case 0:
-			r.got = n
 			r.wait.Busy()
-			return true
+			return n, nil
 		case unix.EAGAIN:
-			if !r.wait.Readable(fd, r.u.stop) {
-				r.err = os.ErrDeadlineExceeded
-				return true
+			if !r.wait.Readable(uintptr(r.fd), r.u.stop) {
+				return 0, os.ErrDeadlineExceeded
 			}
 		case unix.EINTR:
 		case unix.ENOSYS, unix.EPERM:
-			if r.u.noMmsg.Swap(true) {
-				r.err = os.NewSyscallError("recvmsg", errno)
-				return true
+			if alone {
+				return 0, os.NewSyscallError("recvmsg", errno)
 			}
+			r.u.noMmsg.Store(true)
 		case unix.EBADF, unix.ENOTSOCK, unix.EINVAL, unix.EFAULT:
-			r.err = os.NewSyscallError("recvmmsg", errno)
-			return true
+			return 0, os.NewSyscallError("recvmmsg", errno)
 		default:
 			// Any other is an error of the network that was waiting on the
 			// socket (an ICMP message); it is cleared by being reported. One
 			// that stays is not.
 			if tries++; tries == maxTries {
-				r.err = os.NewSyscallError("recvmmsg", errno)
-				return true
+				return 0, os.NewSyscallError("recvmmsg", errno)
 			}
 		}
 	}
 }
 
-// recvmmsg never blocks, so the scheduler need not be told.
-func (r *Receiver) recvmmsg(fd uintptr) (int, unix.Errno) {
-	if r.u.noMmsg.Load() {
-		n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0].hdr)), unix.MSG_DONTWAIT)
+// recvmmsg never blocks, so the scheduler need not be told. Alone, it is
+// recvmsg for one message.
+func (r *Receiver) recvmmsg(alone bool) (int, unix.Errno) {
+	if alone {
+		n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(r.fd), uintptr(unsafe.Pointer(&r.hdrs[0].hdr)), unix.MSG_DONTWAIT)
 		r.hdrs[0].len = uint32(n)
 		return 1, errno
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])), uintptr(r.want), unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(r.fd), uintptr(unsafe.Pointer(&r.hdrs[0])), uintptr(r.want), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
 
@@ -179,13 +164,6 @@ func (r *Receiver) control1(m *encap.Message, h *unix.Cmsghdr, data []byte) {
 			r.overrun = now
 		}
 	}
-}
-
-// control runs f on the socket's descriptor.
-func (r *Receiver) control(f func(fd int) error) error {
-	var ferr error
-	err := r.conn.Control(func(fd uintptr) { ferr = f(int(fd)) })
-	return errors.Join(err, ferr)
 }
 
 // addrPort reads the sender's address. The port is in network order.

@@ -46,6 +46,7 @@ type Sender struct {
 	nIov  int
 
 	one   mmsghdr // for sending a refused run again, datagram by datagram
+	alone bool    // the last call was sendmsg, for want of sendmmsg
 	stats Stats   // of the Send under way
 }
 
@@ -235,7 +236,7 @@ func (s *Sender) flush(fd int) {
 // not told; without sendmmsg, one sendmsg.
 func (s *Sender) sendmmsg(fd, at int) (int, unix.Errno) {
 	s.stats.Calls++
-	if s.u.noMmsg.Load() {
+	if s.alone = s.u.noMmsg.Load(); s.alone {
 		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.hdrs[at].hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		return 1, errno
 	}
@@ -251,7 +252,8 @@ func (s *Sender) refused(fd, at int, errno unix.Errno) int {
 	case unix.EINTR:
 		return 0
 	case unix.ENOSYS:
-		if !s.u.noMmsg.Swap(true) {
+		if !s.alone {
+			s.u.noMmsg.Store(true)
 			return 0
 		}
 		s.stats.Refused += uint64(m.count)

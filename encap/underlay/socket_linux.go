@@ -68,7 +68,7 @@ func Open(c Config) (_ *Underlay, err error) {
 	return u, nil
 }
 
-func (u *Underlay) openFamily(family int, a netip.Addr, adopted []*os.File) error {
+func (u *Underlay) openFamily(family int, a netip.Addr, adopted []int) error {
 	at := netip.AddrPortFrom(a, u.conf.Port)
 	if len(adopted) == 0 {
 		if err := portFree(at); err != nil {
@@ -76,17 +76,13 @@ func (u *Underlay) openFamily(family int, a netip.Addr, adopted []*os.File) erro
 		}
 	}
 	for lane := range u.conf.Lanes {
-		f, err := (*os.File)(nil), error(nil)
+		fd, err := -1, error(nil)
 		if lane < len(adopted) {
-			f = adopted[lane]
-		} else if f, err = listen(at); err != nil {
+			fd = adopted[lane]
+		} else if fd, err = listen(at); err != nil {
 			return fmt.Errorf("open underlay: listen on %s: %w", at, err)
 		}
-		r, err := newReceiver(u, f)
-		if err != nil {
-			return fmt.Errorf("open underlay: receive on %s: %w", at, err)
-		}
-		u.receivers[lane] = append(u.receivers[lane], r)
+		u.receivers[lane] = append(u.receivers[lane], newReceiver(u, fd))
 	}
 	return u.openSources(family, a)
 }
@@ -159,10 +155,10 @@ func portFree(at netip.AddrPort) error {
 }
 
 // listen opens a receiving socket, non-blocking, in the shared port group.
-func listen(at netip.AddrPort) (*os.File, error) {
+func listen(at netip.AddrPort) (int, error) {
 	fd, err := unix.Socket(domain(at.Addr()), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	if at.Addr().Is6() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
@@ -173,9 +169,9 @@ func listen(at netip.AddrPort) (*os.File, error) {
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		return nil, err
+		return -1, err
 	}
-	return os.NewFile(uintptr(fd), "udp "+at.String()), nil
+	return fd, nil
 }
 
 func openSource(at netip.AddrPort, c Config) (source, error) {
@@ -224,7 +220,7 @@ func outerHeader(fd int, six bool, c Config) error {
 
 // adopt sorts sockets that were handed in: receivers by family are returned,
 // sources are kept.
-func (u *Underlay) adopt(files []*os.File) (receivers [2][]*os.File, err error) {
+func (u *Underlay) adopt(files []*os.File) (receivers [2][]int, err error) {
 	for i, f := range files {
 		if err := u.adoptOne(f, &receivers); err != nil {
 			for _, f := range files[i:] {
@@ -236,7 +232,7 @@ func (u *Underlay) adopt(files []*os.File) (receivers [2][]*os.File, err error) 
 	return receivers, nil
 }
 
-func (u *Underlay) adoptOne(f *os.File, receivers *[2][]*os.File) error {
+func (u *Underlay) adoptOne(f *os.File, receivers *[2][]int) error {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -261,7 +257,7 @@ func (u *Underlay) adoptOne(f *os.File, receivers *[2][]*os.File) error {
 		return fmt.Errorf("socket %q is not UDP over IP", f.Name())
 	}
 	if port == int(u.conf.Port) {
-		receivers[family] = append(receivers[family], os.NewFile(uintptr(fd), f.Name()))
+		receivers[family] = append(receivers[family], fd)
 		return nil
 	}
 	u.sources[family] = append(u.sources[family], source{fd: fd, port: uint16(port)})
@@ -282,7 +278,7 @@ func (u *Underlay) Files() ([]*os.File, error) {
 	var errs []error
 	for _, lane := range u.receivers {
 		for _, r := range lane {
-			errs = append(errs, r.control(dup))
+			errs = append(errs, dup(r.fd))
 		}
 	}
 	for _, family := range u.sources {
@@ -341,7 +337,7 @@ func (u *Underlay) Close() error {
 	for _, lane := range u.receivers {
 		for _, r := range lane {
 			r.closed.Store(true)
-			errs = append(errs, r.file.Close())
+			errs = append(errs, unix.Close(r.fd))
 		}
 	}
 	for _, family := range u.sources {
