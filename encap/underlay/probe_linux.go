@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/uvtep/uvtep/internal/wait"
 )
 
 // probe asks the kernel, once, for what makes batches cheap, and notes what it
@@ -22,6 +24,7 @@ func (u *Underlay) probe() {
 }
 
 func (u *Underlay) probeReceiver(fd int) error {
+	u.probeCalls(fd)
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1); err != nil {
 		u.caps.Reason["udp_gro"] = err.Error()
 	} else {
@@ -49,9 +52,46 @@ func (u *Underlay) probeSource(fd int) {
 		// net/ipv4/udp.c, udp_send_skb: EINVAL for a segmented send without checksum.
 		u.caps.Reason["udp_segment"] = "outer UDP checksums are off"
 		u.noSegment.Store(true)
-	default:
-		u.caps.UDPSegment = true
 	}
+}
+
+// probeCalls asks for the system calls that move many datagrams, and for the
+// one that waits for them.
+func (u *Underlay) probeCalls(fd int) {
+	if errno := nothing(unix.SYS_SENDMMSG, fd); missing(errno) {
+		u.caps.Reason["sendmmsg"] = errno.Error()
+		u.noSendmmsg.Store(true)
+	}
+	if errno := nothing(unix.SYS_RECVMMSG, fd); missing(errno) {
+		u.caps.Reason["recvmmsg"] = errno.Error()
+		u.noRecvmmsg.Store(true)
+	}
+	if err := wait.Probe(); err != nil {
+		u.caps.Reason["ppoll"] = err.Error()
+	}
+}
+
+// lostSendmmsg says whether errno is about sendmmsg, which is given up then,
+// and not about a datagram: to send none tells.
+func (u *Underlay) lostSendmmsg(fd int, errno unix.Errno) bool {
+	if !missing(errno) || !missing(nothing(unix.SYS_SENDMMSG, fd)) {
+		return false
+	}
+	u.giveUp("sendmmsg", &u.noSendmmsg, errno)
+	return true
+}
+
+// nothing sends or receives no message at all, which works wherever the call
+// does.
+func nothing(call uintptr, fd int) unix.Errno {
+	_, _, errno := unix.RawSyscall6(call, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return errno
+}
+
+// missing says whether errno is how kernels without a call, and filters of
+// system calls, refuse one.
+func missing(errno unix.Errno) bool {
+	return errno == unix.ENOSYS || errno == unix.EPERM || errno == unix.EINVAL
 }
 
 func (u *Underlay) is6(fd int) bool {
@@ -62,14 +102,15 @@ func (u *Underlay) is6(fd int) bool {
 // buffer asks for a socket buffer of want bytes, by force (CAP_NET_ADMIN) and
 // else within the system's limit, and returns what was granted.
 func (u *Underlay) buffer(fd int, name string, want, force, plain int) int {
+	var err error
 	if want > 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, want); err != nil {
+		if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, want); err != nil {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, want)
 		}
 	}
 	got, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, plain)
 	if got < 2*want { // the kernel doubles what it is asked for (socket(7))
-		u.caps.Reason[name] = fmt.Sprintf("asked for %d bytes, granted %d; raise net.core.rmem_max and wmem_max", want, got/2)
+		u.caps.Reason[name] = fmt.Sprintf("asked for %d bytes, granted %d, to exceed the limit: %v; raise net.core.rmem_max and wmem_max", want, got/2, err)
 	}
 	return got
 }
@@ -77,12 +118,13 @@ func (u *Underlay) buffer(fd int, name string, want, force, plain int) int {
 // Probe asks the kernel what its UDP sockets can do, on a socket that is bound
 // to nothing.
 func Probe() (Capabilities, error) {
-	u := &Underlay{caps: Capabilities{Mmsg: true, Reason: map[string]string{}}}
+	u := &Underlay{caps: Capabilities{Reason: map[string]string{}}}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return Capabilities{}, fmt.Errorf("open a UDP socket: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
 	u.probeSource(fd)
-	return u.caps, u.probeReceiver(fd)
+	err = u.probeReceiver(fd)
+	return u.Capabilities(), err
 }

@@ -91,7 +91,7 @@ func (r *Receiver) receive() (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	for tries := 0; ; {
-		alone := r.u.noMmsg.Load()
+		alone := r.u.noRecvmmsg.Load()
 		n, errno := r.recvmmsg(alone)
 		switch errno {
 		case 0:
@@ -102,12 +102,12 @@ func (r *Receiver) receive() (int, error) {
 				return 0, os.ErrDeadlineExceeded
 			}
 		case unix.EINTR:
-		case unix.ENOSYS, unix.EPERM:
+		case unix.ENOSYS, unix.EPERM, unix.EINVAL:
 			if alone {
 				return 0, os.NewSyscallError("recvmsg", errno)
 			}
-			r.u.noMmsg.Store(true)
-		case unix.EBADF, unix.ENOTSOCK, unix.EINVAL, unix.EFAULT:
+			r.u.giveUp("recvmmsg", &r.u.noRecvmmsg, errno)
+		case unix.EBADF, unix.ENOTSOCK, unix.EFAULT:
 			return 0, os.NewSyscallError("recvmmsg", errno)
 		default:
 			// Any other is an error of the network that was waiting on the

@@ -236,7 +236,7 @@ func (s *Sender) flush(fd int) {
 // not told; without sendmmsg, one sendmsg.
 func (s *Sender) sendmmsg(fd, at int) (int, unix.Errno) {
 	s.stats.Calls++
-	if s.alone = s.u.noMmsg.Load(); s.alone {
+	if s.alone = s.u.noSendmmsg.Load(); s.alone {
 		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.hdrs[at].hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		return 1, errno
 	}
@@ -247,16 +247,13 @@ func (s *Sender) sendmmsg(fd, at int) (int, unix.Errno) {
 // refused deals with the message that the kernel did not take, and returns how
 // many messages are done with: 1, or 0 to try it again.
 func (s *Sender) refused(fd, at int, errno unix.Errno) int {
+	if !s.alone && s.u.lostSendmmsg(fd, errno) {
+		return 0
+	}
 	m := &s.metas[at]
 	switch errno {
 	case unix.EINTR:
 		return 0
-	case unix.ENOSYS:
-		if !s.alone {
-			s.u.noMmsg.Store(true)
-			return 0
-		}
-		s.stats.Refused += uint64(m.count)
 	case unix.EAGAIN:
 		if s.wait(fd) {
 			return 0
@@ -297,8 +294,7 @@ func (s *Sender) unsegmented(fd, at int, errno unix.Errno) {
 	before := s.stats.Datagrams
 	s.each(fd, at)
 	if s.stats.Datagrams-before == uint64(s.metas[at].count) {
-		s.u.noSegment.Store(true)
-		s.u.refusal.CompareAndSwap(nil, &errno)
+		s.u.giveUp("udp_segment", &s.u.noSegment, errno)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -20,11 +21,13 @@ type Underlay struct {
 	sources   [2][]source   // by family: 0 IPv4, 1 IPv6
 	lock      int           // abstract unix socket: one agent a namespace and port
 	stop      *wait.Stop
-	caps      Capabilities
-	noSegment atomic.Bool // UDP_SEGMENT is not to be used (any more)
-	noMmsg    atomic.Bool // sendmmsg and recvmmsg are not to be used (any more)
 	count     counters
-	refusal   atomic.Pointer[unix.Errno] // why UDP_SEGMENT was given up while running
+
+	// What is not to be used, or not any more.
+	noSegment, noSendmmsg, noRecvmmsg atomic.Bool
+
+	mu   sync.Mutex // guards caps.Reason
+	caps Capabilities
 }
 
 // source is a socket from whose port datagrams leave.
@@ -39,7 +42,7 @@ func Open(c Config) (_ *Underlay, err error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("open underlay: %w", err)
 	}
-	u := &Underlay{conf: c, lock: -1, caps: Capabilities{Mmsg: true, Reason: map[string]string{}}}
+	u := &Underlay{conf: c, lock: -1, caps: Capabilities{Reason: map[string]string{}}}
 	defer func() {
 		if err != nil {
 			_ = u.Close()
@@ -307,17 +310,26 @@ func (u *Underlay) SourcePorts(six bool) []uint16 {
 // Capabilities returns what is in use now: a feature refused while running has
 // gone from it.
 func (u *Underlay) Capabilities() Capabilities {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	c := u.caps
-	c.UDPSegment = c.UDPSegment && !u.noSegment.Load()
-	c.Mmsg = c.Mmsg && !u.noMmsg.Load()
+	c.UDPSegment = !u.noSegment.Load()
+	c.Mmsg = !u.noSendmmsg.Load() && !u.noRecvmmsg.Load()
 	c.Reason = maps.Clone(c.Reason)
-	if e := u.refusal.Load(); e != nil {
-		c.Reason["udp_segment"] = "refused while running: " + e.Error()
-	}
-	if !c.Mmsg {
-		c.Reason["mmsg"] = "refused by the kernel"
-	}
 	return c
+}
+
+// giveUp gives up, once and for good, a feature that was refused while running.
+func (u *Underlay) giveUp(feature string, off *atomic.Bool, why unix.Errno) {
+	if off.Swap(true) {
+		return
+	}
+	u.mu.Lock()
+	u.caps.Reason[feature] = "refused while running: " + why.Error()
+	u.mu.Unlock()
+	if u.conf.Degraded != nil {
+		u.conf.Degraded(feature, why)
+	}
 }
 
 // Wake makes every Recv that waits, and every later one, return

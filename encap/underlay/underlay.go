@@ -36,6 +36,10 @@ type Config struct {
 	// those bound to Port become receivers, others sources. Open takes them
 	// over and opens only what is missing.
 	Files []*os.File
+	// Degraded, if not nil, is told once of each feature (named as in
+	// Capabilities.Reason) that is refused while running and given up for good.
+	// It is called by the goroutine that sends or receives.
+	Degraded func(feature string, why error)
 }
 
 // Capabilities is what the kernel granted.
@@ -45,8 +49,9 @@ type Capabilities struct {
 	Mmsg       bool // sendmmsg and recvmmsg
 	RecvBuffer int  // bytes granted a receiver, as the kernel counts (twice the payload)
 	SendBuffer int  // bytes granted a source
-	// Reason tells by feature name ("udp_segment", "udp_gro", "mmsg",
-	// "recv_buffer", "send_buffer") why it is less than asked for.
+	// Reason tells by feature name ("udp_segment", "udp_gro", "sendmmsg",
+	// "recvmmsg", "ppoll", "recv_buffer", "send_buffer") why it is less than
+	// asked for.
 	Reason map[string]string
 }
 

@@ -96,7 +96,8 @@ func TestEveryDatagramArrivesOnceInOrderOfItsFlow(t *testing.T) {
 				t.Fatal("this kernel has no UDP_SEGMENT, so the test proves nothing")
 			}
 			u.noSegment.Store(mode != "segmented")
-			u.noMmsg.Store(mode == "without sendmmsg and recvmmsg")
+			u.noSendmmsg.Store(mode == "without sendmmsg and recvmmsg")
+			u.noRecvmmsg.Store(mode == "without sendmmsg and recvmmsg")
 			to := netip.AddrPortFrom(loopback, u.conf.Port)
 			s, r := u.NewSender(), u.Receivers(0)[0]
 			rng := rand.New(rand.NewPCG(1, 2))

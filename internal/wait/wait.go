@@ -13,6 +13,9 @@
 // that one waits here, nobody looks at the poller (runtime.findRunnable); the
 // next descriptor that becomes readable would be seen 20 ms later.
 //
+// Where ppoll(2) is refused, a Waiter makes do with poll(2), and where there is
+// none either, with a look every millisecond.
+//
 // A process in which n goroutines wait like this needs n more processors than
 // the rest of it (runtime.GOMAXPROCS), or the rest waits with them.
 package wait
@@ -20,6 +23,7 @@ package wait
 import (
 	"os"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,6 +68,13 @@ func (s *Stop) Clear() {
 // IsSet reports whether waits end at once. It is cheap.
 func (s *Stop) IsSet() bool { return s.set.Load() }
 
+// Wait waits until s is set.
+func (s *Stop) Wait() {
+	var w Waiter
+	for w.Readable(uintptr(s.fd), s) {
+	}
+}
+
 // Close releases the Stop. Nobody may wait any more; further calls do nothing.
 func (s *Stop) Close() error {
 	if s.closed.Swap(true) {
@@ -74,8 +85,19 @@ func (s *Stop) Close() error {
 
 // Waiter belongs to one goroutine and one descriptor. The zero Waiter is ready.
 type Waiter struct {
-	left int
-	fds  [2]unix.PollFd
+	left    int
+	noPpoll bool
+	fds     [2]unix.PollFd
+}
+
+// Probe says why Waiters do without ppoll, nil if they do not.
+func Probe() error {
+	t := unix.Timespec{}
+	_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+	if errno == 0 || errno == unix.EINTR {
+		return nil
+	}
+	return errno
 }
 
 // Busy says that something was there: the next waits are short ones first.
@@ -89,7 +111,7 @@ func (w *Waiter) Readable(fd uintptr, s *Stop) bool {
 	for {
 		n, errno := w.poll()
 		switch {
-		case w.fds[1].Revents != 0:
+		case w.fds[1].Revents != 0, s.IsSet():
 			return false
 		case n > 0, errno != 0 && errno != unix.EINTR:
 			return true // what is wrong with fd, reading it tells
@@ -99,6 +121,22 @@ func (w *Waiter) Readable(fd uintptr, s *Stop) bool {
 
 // poll waits one round, or without end when there is no traffic.
 func (w *Waiter) poll() (n int, errno unix.Errno) {
+	if !w.noPpoll {
+		n, errno = w.ppoll()
+		w.noPpoll = errno == unix.ENOSYS || errno == unix.EPERM || errno == unix.EINVAL
+	}
+	if !w.noPpoll {
+		return n, errno
+	}
+	n, err := unix.Poll(w.fds[:], -1)
+	if err == nil || err == unix.EINTR {
+		return n, 0
+	}
+	time.Sleep(round) // where Poll is ppoll, as on arm64, or refused too
+	return 1, 0
+}
+
+func (w *Waiter) ppoll() (n int, errno unix.Errno) {
 	if w.left > 0 {
 		w.left--
 		t := unix.Timespec{Nsec: round}

@@ -23,8 +23,8 @@ func (d *Device) SetOffload(on bool) error {
 	if !on || !c.VnetHdr {
 		// A device that outlived another program may have them on still.
 		err := d.ioctl(0)
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTTY) {
-			return nil // a kernel without offloads has none to turn off
+		if refused(err) {
+			return nil // who grants no offloads has none to turn off
 		}
 		return err
 	}
@@ -39,6 +39,17 @@ func (d *Device) SetOffload(on bool) error {
 	}
 	c.Reason["tso"], c.Reason["uso"] = err.Error(), err.Error()
 	return nil
+}
+
+// refused says whether err is how kernels without TUNSETOFFLOAD, and filters of
+// system calls, answer it.
+func refused(err error) bool {
+	for _, no := range []error{unix.EINVAL, unix.ENOTTY, unix.ENOSYS, unix.EPERM} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
 }
 
 // ioctl sets the offloads. They belong to the device, so one queue is enough.

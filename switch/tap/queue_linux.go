@@ -117,6 +117,14 @@ func (q *Queue) record(buf []byte) ([]byte, unix.Errno) {
 	return buf[: head+n : head+n], 0
 }
 
+// Idle waits for Wake, as Read does where there is never a frame: for the
+// goroutines that are more than the queues, because two that read one queue
+// would reorder flows. The error is os.ErrDeadlineExceeded.
+func (q *Queue) Idle() error {
+	q.stop.Wait()
+	return os.ErrDeadlineExceeded
+}
+
 // Writer returns the scratch with which one goroutine writes to the queue.
 func (q *Queue) Writer() *Writer { return &Writer{q: q} }
 
