@@ -52,10 +52,16 @@ func (n *networkFlags) register(f *pflag.FlagSet) {
 
 // validate parses the flags into n.network.
 func (n *networkFlags) validate() error {
-	if n.cidr == "" && n.cidr6 == "" {
-		return nil
-	}
 	var errs []error
+	if !encap.VNI(n.vni).Valid() {
+		errs = append(errs, fmt.Errorf("--vni %d: want 0 to 16777215", n.vni))
+	}
+	if n.port == 0 || n.port > math.MaxUint16 {
+		errs = append(errs, fmt.Errorf("--port %d: want 1 to 65535", n.port))
+	}
+	if n.cidr == "" && n.cidr6 == "" {
+		return errors.Join(errs...)
+	}
 	prefix := func(flag, s string) netip.Prefix {
 		if s == "" {
 			return netip.Prefix{}
@@ -76,14 +82,8 @@ func (n *networkFlags) validate() error {
 		}
 		return a
 	}
-	net := etcdsync.NewNetwork(prefix("network", n.cidr), prefix("network6", n.cidr6))
+	net := etcdsync.NewNetwork(prefix("network", n.cidr), prefix("ipv6-network", n.cidr6))
 	net.SubnetMin, net.SubnetMax = addr("subnet-min", n.subnetMin), addr("subnet-max", n.subnetMax)
-	if !encap.VNI(n.vni).Valid() {
-		errs = append(errs, fmt.Errorf("--vni %d: want 0 to 16777215", n.vni))
-	}
-	if n.port == 0 || n.port > math.MaxUint16 {
-		errs = append(errs, fmt.Errorf("--port %d: want 1 to 65535", n.port))
-	}
 	net.VNI, net.Port, net.Flood, net.MTU = encap.VNI(n.vni), uint16(n.port), n.flood, n.backendMTU
 	if n.subnetLen != 0 {
 		net.SubnetLen = n.subnetLen

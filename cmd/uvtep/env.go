@@ -31,9 +31,9 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 			names = append(names, "FLANNELD_"+twin)
 		}
 		for _, name := range names {
-			v, ok := lookup(name)
-			if !ok {
-				continue
+			v, _ := lookup(name)
+			if v == "" {
+				continue // empty is unset, as in the environment files of services
 			}
 			if err := flags.Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("environment %s: %w", name, err))

@@ -24,13 +24,10 @@ func newLab() *cobra.Command {
 		Example: "  uvtep lab --hosts 5\n  uvtep lab --keep",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
-			if cfg.Hosts < 2 || cfg.Hosts > 200 {
-				return usageError{fmt.Errorf("--hosts %d: want 2 to 200", cfg.Hosts)}
-			}
-			if cfg.Block, err = parseBlocks(blocks, cfg.Hosts); err != nil {
-				return usageError{err}
-			}
-			if cfg.Log, err = newLog(os.Stderr, logLevel, "auto"); err != nil {
+			var err1, err2 error
+			cfg.Block, err1 = parseBlocks(blocks, cfg.Hosts)
+			cfg.Log, err2 = newLog(os.Stderr, logLevel, "auto")
+			if err := errors.Join(checkLab(cfg), err1, err2); err != nil {
 				return usageError{err}
 			}
 			if os.Geteuid() != 0 {
@@ -40,6 +37,7 @@ func newLab() *cobra.Command {
 				return err
 			}
 			cfg.Out = cmd.OutOrStdout()
+			withoutTwins()
 			return lab.Run(cmd.Context(), cfg)
 		},
 	}
@@ -52,6 +50,37 @@ func newLab() *cobra.Command {
 	f.StringArrayVar(&blocks, "block", nil, "drop UDP 4789 between two hosts, as in 1-2, or all: shows what a failure looks like")
 	f.StringVar(&logLevel, "log-level", zerolog.WarnLevel.String(), "what the lab itself logs: debug, info, warn or error")
 	return c
+}
+
+// checkLab reports all figures that cannot be.
+func checkLab(c lab.RunConfig) error {
+	var errs []error
+	for _, f := range []struct {
+		name            string
+		is, least, most int64
+	}{
+		{"hosts", int64(c.Hosts), 2, 200},
+		{"containers", int64(c.Containers), 1, 100},
+		{"bytes", c.Probe.Bytes, 1, 1 << 40},
+		{"underlay-mtu", int64(c.UnderlayMTU), 576, 65535},
+	} {
+		if f.is < f.least || f.is > f.most {
+			errs = append(errs, fmt.Errorf("--%s %d: want %d to %d", f.name, f.is, f.least, f.most))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// withoutTwins takes what speaks for the flags of an agent out of the
+// environment: the lab's agents are told all by flags, and what is meant for
+// an agent of this machine is not meant for them.
+func withoutTwins() {
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "UVTEP_") || strings.HasPrefix(name, "FLANNELD_") {
+			_ = os.Unsetenv(name)
+		}
+	}
 }
 
 // parseBlocks reads pairs of host numbers such as 1-2; "all" is every pair.

@@ -67,9 +67,6 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newLab(), newNetwork(), newSubnets(), newDockerOpts(), newStats(), newVersion())
-	for _, c := range root.Commands() {
-		badArgsAreUsage(c)
-	}
 	badArgsAreUsage(root)
 	return root
 }

@@ -35,14 +35,27 @@ type plane struct {
 }
 
 func newPlane(a *agent, mtu int) *plane {
-	return &plane{
+	p := &plane{
 		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
 		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(),
 	}
+	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
+		// Until the lease says otherwise: with its last address a TAP that
+		// outlived its agent would lose its routes.
+		p.addrs = tapAddrs(v4, v6)
+	}
+	return p
 }
 
-// open opens the TAP and builds the switch on it.
+// open opens the TAP, dressed but for its addresses, and builds the switch on it.
 func (p *plane) open() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reopened()
+}
+
+// reopened is open with mu held.
+func (p *plane) reopened() error {
 	if _, err := p.host.FindLink(p.name); err == nil {
 		p.log.Info().Str("tap", p.name).Msg("TAP device already exists")
 	}
@@ -60,19 +73,21 @@ func (p *plane) open() error {
 	p.log.Info().Str("tap", dev.Name).Int("queues", len(dev.Queues)).Bool("vnet_hdr", dev.Capabilities.VnetHdr).
 		Bool("tso", dev.Capabilities.TCP).Bool("uso", dev.Capabilities.UDP).
 		Interface("why_not", dev.Capabilities.Reason).Msg(message)
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.dev = dev
-	p.sw, err = p.newSwitch(dev)
-	return err
+	if err := p.ensure(p.mtu); err != nil {
+		return errors.Join(err, dev.Close())
+	}
+	if p.sw, err = p.newSwitch(dev); err != nil {
+		return errors.Join(err, dev.Close())
+	}
+	return nil
 }
 
 // newSwitch builds a switch on dev with the tables in force. mu is held.
 func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
 	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: dev.Capabilities.UDP}
 	for lane := range p.sockets.Lanes() {
-		// A kernel without multi-queue gives one queue, which all lanes share.
-		n.Ports = append(n.Ports, port{dev.Queues[lane%len(dev.Queues)]})
+		n.Ports = append(n.Ports, portOf(dev, lane))
 	}
 	c := vswitch.Config{
 		Networks:  []vswitch.Network{n},
@@ -105,6 +120,20 @@ func (p *plane) switchTables() *vswitch.Tables {
 	return t
 }
 
+// portOf is a lane's end of the TAP. A kernel without multi-queue gives one
+// queue: all lanes write to it, one reads it.
+func portOf(dev *tap.Device, lane int) vswitch.Port {
+	if lane < len(dev.Queues) {
+		return port{dev.Queues[lane]}
+	}
+	return writeOnly{port{dev.Queues[lane%len(dev.Queues)]}}
+}
+
+// writeOnly is a queue that another lane reads.
+type writeOnly struct{ port }
+
+func (w writeOnly) Read([]byte, [][]byte) (int, error) { return 0, w.Idle() }
+
 // port is a TAP queue as the switch wants it.
 type port struct{ *tap.Queue }
 
@@ -115,13 +144,19 @@ func (p *plane) dress(addrs []netip.Prefix) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.addrs = addrs
-	if err := p.ensure(p.mtu); err != nil {
+	if err := p.ensure(p.mtu); err != nil && !errors.Is(err, hostnet.ErrNoLink) {
 		return err
 	}
+	p.retable() // a TAP that is gone just now gets the addresses when it is made anew
+	return nil
+}
+
+// retable puts the tables in force once more, after what the host adds to them
+// has changed. mu is held.
+func (p *plane) retable() {
 	if p.tables != nil {
 		p.sw.SetTables(p.network.VNI, p.switchTables())
 	}
-	return nil
 }
 
 // ensure makes the TAP what it should be; an MTU of 0 leaves that alone. mu is
@@ -137,19 +172,21 @@ func (p *plane) publish(t *etcdsync.Tables) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tables = t
-	p.sw.SetTables(p.network.VNI, p.switchTables())
+	p.retable()
 	p.applyRoutes()
 	p.callers.add(t.Changed)
 }
 
 // applyRoutes brings the kernel's routes in line. mu is held.
 func (p *plane) applyRoutes() {
-	if p.noSubnet || p.tables == nil {
+	if p.tables == nil {
 		return
 	}
-	want := make([]hostnet.Route, len(p.tables.Routes))
-	for i, r := range p.tables.Routes {
-		want[i] = hostnet.Route(r)
+	var want []hostnet.Route // none without a subnet, whatever an earlier run left
+	if !p.noSubnet {
+		for _, r := range p.tables.Routes {
+			want = append(want, hostnet.Route(r))
+		}
 	}
 	if err := p.routes.Reconcile(p.link.Index, want); err != nil {
 		p.log.Error().Err(err).Msg("routes could not all be set")
@@ -205,16 +242,12 @@ func (p *plane) reopen(ctx context.Context) error {
 }
 
 func (p *plane) replay() error {
-	if err := p.open(); err != nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.reopened(); err != nil {
 		return err
 	}
 	p.sockets.Rearm()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.ensure(p.mtu); err != nil {
-		_ = p.dev.Close()
-		return err
-	}
 	p.applyRoutes()
 	return nil
 }
@@ -244,26 +277,34 @@ func (p *plane) mend(ctx context.Context) error {
 
 func (p *plane) hear(e hostnet.Event) {
 	switch e.Kind {
-	case hostnet.TAPRemoved, hostnet.TAPRenamed:
+	case hostnet.TAPRemoved:
 		return // the switch notices by itself, and reopens
+	case hostnet.TAPRenamed:
+		// Under the name that is ours it is made anew, as one that was removed.
+		p.log.Warn().Str("tap", p.name).Str("is", e.Is).Msg("somebody renamed the TAP; making it anew")
+		if err := p.host.DeleteLink(e.Is); err != nil {
+			p.log.Error().Err(err).Str("tap", e.Is).Msg("the renamed TAP could not be removed; remove it, or restart the agent")
+		}
+		return
 	case hostnet.TAPMTU:
 		p.log.Warn().Str("tap", p.name).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP's MTU; left as it is")
-		return
 	case hostnet.UnderlayAddr, hostnet.UnderlayMTU, hostnet.UnderlayDown, hostnet.UnderlayUp:
 		p.log.Warn().Str("interface", e.Device).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("the underlay changed")
 		return
-	case hostnet.Resync:
+	case hostnet.Resync, hostnet.TAPAppeared:
 	default:
-		p.log.Warn().Str("tap", p.name).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP; put right")
+		p.log.Warn().Str("tap", p.name).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP; putting it right")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if l, err := p.host.FindLink(p.name); err != nil || l.Index != p.link.Index {
+		return // not the one that is open: it is being made anew, or a stranger's
+	}
 	if err := p.ensure(0); err != nil {
-		if !errors.Is(err, hostnet.ErrNoLink) {
-			p.log.Error().Err(err).Msg("TAP could not be put right")
-		}
+		p.log.Error().Err(err).Msg("TAP could not be put right")
 		return
 	}
+	p.retable()
 	if err := p.routes.Resync(); err != nil {
 		p.log.Error().Err(err).Msg("routes could not all be put right")
 	}

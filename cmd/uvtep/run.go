@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
@@ -165,12 +164,12 @@ func (a *agent) join(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.plane.close()) }()
-	if err := a.lease(ctx); err != nil {
-		return err
-	}
 	server, err := admin.Listen(a.adminSocket, admin.Views{statsPath: a.plane.stats})
 	if err != nil {
 		return err
+	}
+	if err := a.lease(ctx); err != nil {
+		return errors.Join(err, server.Close())
 	}
 	a.log.Info().Msg("Running backend")
 	return together(ctx, server.Run, a.work)
@@ -223,6 +222,9 @@ func (a *agent) prepare() (err error) {
 		Addr4: a.carrier.Addr, Addr6: a.carrier.Addr6, Port: a.network.Port, Lanes: a.queues,
 		SourcePorts: a.sourcePorts, SourceMin: a.sourceMin, SourceMax: a.sourceMax,
 		TTL: a.ttl, NoChecksum: a.udpCsum == "off", RecvBuffer: recvBuffer, SendBuffer: sendBuffer,
+		Degraded: func(feature string, why error) {
+			a.log.Warn().Str("feature", feature).Err(why).Msg("kernel feature given up")
+		},
 	})
 	if err != nil {
 		return err
@@ -230,6 +232,12 @@ func (a *agent) prepare() (err error) {
 	c := a.sockets.Capabilities()
 	a.log.Info().Bool("udp_segment", c.UDPSegment).Bool("udp_gro", c.UDPGRO).Bool("mmsg", c.Mmsg).
 		Int("recv_buffer", c.RecvBuffer).Int("send_buffer", c.SendBuffer).Interface("why_not", c.Reason).Msg("underlay opened")
+	if n := len(a.sockets.SourcePorts(!a.carrier.Addr.IsValid())); n < a.sourcePorts {
+		a.log.Warn().Int("ports", n).Int("wanted", a.sourcePorts).Msg("fewer source ports are free than asked for")
+	}
+	if a.bridge != "" && !a.noSubnet {
+		a.log.Warn().Str("bridge", a.bridge).Msg("a bridge takes every frame from the TAP, so this host itself has no overlay address that works; --no-subnet says that it needs none")
+	}
 	a.plane = newPlane(a, mtu)
 	return nil
 }
@@ -247,7 +255,11 @@ func (a *agent) lease(ctx context.Context) error {
 	c := etcdsync.Claim{
 		Network: a.network, NodeID: a.node, PublicIP: a.carrier.Public, PublicIPv6: a.carrier.Public6, MAC: a.mac,
 		NoSubnet: a.noSubnet, Want: a.want, LeaseTTL: a.leaseTTL, LivenessTTL: a.livenessTTL,
-		Resubnet: func(r *etcdsync.Registration) { a.dress(r) },
+		Resubnet: func(r *etcdsync.Registration) {
+			if err := a.dress(r); err != nil {
+				a.log.Error().Err(err).Msg("the new subnet could not be put in force")
+			}
+		},
 	}
 	c.Previous, c.Previous6 = a.previous()
 	var err error
@@ -277,7 +289,7 @@ func (a *agent) previous() (v4, v6 netip.Prefix) {
 // the subnet file, which tells others that all is ready.
 func (a *agent) dress(r *etcdsync.Registration) error {
 	if a.noSubnet {
-		return a.plane.dress(nil)
+		return errors.Join(a.withdrawFile(), a.plane.dress(nil))
 	}
 	v4, v6 := r.Subnet(), r.Subnet6()
 	errs := []error{a.state.SetSubnet(v4, v6), a.plane.dress(tapAddrs(v4, v6))}
@@ -287,15 +299,26 @@ func (a *agent) dress(r *etcdsync.Registration) error {
 		}))
 	}
 	if err := errors.Join(errs...); err != nil {
-		a.log.Error().Err(err).Msg("the lease could not be put in force")
 		return err
 	}
 	env := hostnet.SubnetEnv{Network: a.network.IPv4, IPv6Network: a.network.IPv6, Subnet: v4, IPv6Subnet: v6, MTU: a.plane.mtu, IPMasq: a.ipMasq}
 	if err := env.Write(a.subnetFile); err != nil {
-		return fmt.Errorf("write subnet file: %w", err)
+		return err
 	}
 	a.log.Info().Str("file", a.subnetFile).Msg("subnet file written")
 	return nil
+}
+
+// withdrawFile removes the subnet file that an earlier run with a lease wrote.
+func (a *agent) withdrawFile() error {
+	v4, v6, err := a.state.Subnet()
+	if err != nil || !v4.IsValid() && !v6.IsValid() {
+		return nil
+	}
+	if env, err := hostnet.ReadSubnetEnv(a.subnetFile); err != nil || env.Subnet.Masked() != v4 || env.IPv6Subnet.Masked() != v6 {
+		return nil // none, or somebody else's
+	}
+	return os.Remove(a.subnetFile)
 }
 
 // tapAddrs are the addresses on the TAP: the first of each subnet, alone.
