@@ -280,11 +280,7 @@ func (p *plane) hear(e hostnet.Event) {
 	case hostnet.TAPRemoved:
 		return // the switch notices by itself, and reopens
 	case hostnet.TAPRenamed:
-		// Under the name that is ours it is made anew, as one that was removed.
-		p.log.Warn().Str("tap", p.name).Str("is", e.Is).Msg("somebody renamed the TAP; making it anew")
-		if err := p.host.DeleteLink(e.Is); err != nil {
-			p.log.Error().Err(err).Str("tap", e.Is).Msg("the renamed TAP could not be removed; remove it, or restart the agent")
-		}
+		p.renamed(e.Is)
 		return
 	case hostnet.TAPMTU:
 		p.log.Warn().Str("tap", p.name).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP's MTU; left as it is")
@@ -307,6 +303,20 @@ func (p *plane) hear(e hostnet.Event) {
 	p.retable()
 	if err := p.routes.Resync(); err != nil {
 		p.log.Error().Err(err).Msg("routes could not all be put right")
+	}
+}
+
+// renamed removes the TAP that somebody gave another name: under its own it is
+// made anew, as one that was removed.
+func (p *plane) renamed(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l, err := p.host.FindLink(name); err != nil || !l.Ours || l.Index != p.link.Index {
+		return // gone, or not what was open here
+	}
+	p.log.Warn().Str("tap", p.name).Str("is", name).Msg("somebody renamed the TAP; making it anew")
+	if err := p.host.DeleteLink(name); err != nil {
+		p.log.Error().Err(err).Str("tap", name).Msg("the renamed TAP could not be removed; remove it, or restart the agent")
 	}
 }
 
