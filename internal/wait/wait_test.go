@@ -105,3 +105,24 @@ func TestWaitingDoesNotAllocate(t *testing.T) {
 		t.Errorf("got %v allocations, want 0", n)
 	}
 }
+
+func TestWaitWithoutPpollEndsJustAsWell(t *testing.T) {
+	r, w := pipe(t)
+	s := newStop(t)
+	wt := Waiter{noPpoll: true}
+	done := make(chan bool)
+	go func() { done <- wt.Readable(r.Fd(), s) }()
+	if _, err := w.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	if !<-done {
+		t.Error("there is something: got false, want true")
+	}
+	empty, _ := pipe(t)
+	go func() { done <- wt.Readable(empty.Fd(), s) }()
+	s.Set()
+	if <-done {
+		t.Error("stopped: got true, want false")
+	}
+	s.Wait()
+}
