@@ -27,6 +27,9 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(poorEnv); spec != "" {
+		panic(becomePoor(spec)) // returns only when it fails
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "uvtep-test-")
 		if err != nil {
@@ -65,7 +68,9 @@ func newLab(t testing.TB, c lab.Config) (*lab.Lab, context.Context) {
 	t.Helper()
 	needRoot(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	c.Bin = program
+	if c.Bin == "" {
+		c.Bin = program
+	}
 	l, err := lab.New(ctx, c)
 	if err != nil {
 		cancel()
