@@ -115,7 +115,8 @@ func frame(n byte, size int) []byte {
 func read1(t testing.TB, q *Queue) [][]byte {
 	t.Helper()
 	frames := make([][]byte, 8)
-	n, err := q.Read(make([]byte, 4*(HeaderLen+MaxFrame)), frames)
+	dirty := bytes.Repeat([]byte{0xff}, 4*(HeaderLen+MaxFrame)) // as a batch before left it
+	n, err := q.Read(dirty, frames)
 	if err != nil {
 		t.Fatal(err)
 	}
