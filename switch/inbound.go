@@ -28,6 +28,7 @@ type inbound struct {
 	ports []inPort
 	tally tally
 	count *Counters
+	epoch *epoch
 }
 
 // inPort is one network as the socket of a lane sees it.
@@ -50,7 +51,7 @@ type headers [encap.HeaderLen + ether.HeaderLen]byte
 var noVnet = make([]byte, VnetLen)
 
 func (s *Switch) newInbound(r Receiver, lane int) *inbound {
-	in := &inbound{recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters()}
+	in := &inbound{recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters(), epoch: s.newEpoch()}
 	for i := range in.ms {
 		in.ms[i].Data = make([]byte, messageSize)
 	}
@@ -90,6 +91,8 @@ func wanted(ms []encap.Message) int {
 
 // batch does away with the n messages received.
 func (in *inbound) batch(n int) error {
+	in.epoch.turn()
+	defer in.epoch.turn()
 	for i := range in.ports {
 		in.ports[i].tables = in.ports[i].net.tables.Load()
 	}

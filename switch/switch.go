@@ -71,6 +71,9 @@ type Switch struct {
 	conf     Config
 	networks []*network
 	count    *Totals
+
+	mu     sync.Mutex
+	epochs []*epoch // guarded by mu: of the goroutines that write to the TAPs
 }
 
 // network is a Network at work.

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func serve(t *testing.T, view func() any) (socket string, end func()) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "run", "a.sock")
-	s, err := Listen(socket, Views{"/v1/thing": view})
+	s, err := Listen(socket, Views{"/v1/thing": view}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestViewIsReadThroughTheSocket(t *testing.T) {
 func TestSocketThatIsServedIsLeftAlone(t *testing.T) {
 	socket, end := serve(t, func() any { return 1 })
 	defer end()
-	if _, err := Listen(socket, nil); err == nil || !strings.Contains(err.Error(), "another agent") {
+	if _, err := Listen(socket, nil, nil); err == nil || !strings.Contains(err.Error(), "another agent") {
 		t.Errorf("got %v, want one that names the other agent", err)
 	}
 	var got int
@@ -70,7 +70,7 @@ func TestDeadSocketIsReplaced(t *testing.T) {
 	if err := os.WriteFile(socket, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Listen(socket, nil)
+	s, err := Listen(socket, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +15,7 @@ import (
 // that encoding/json can write. It is called from many goroutines at once.
 type Views map[string]func() any
 
-// Server serves views on a unix socket.
+// Server serves views and changes on a unix socket.
 type Server struct {
 	path     string
 	listener net.Listener
@@ -27,8 +26,9 @@ type Server struct {
 const requestTimeout = 10 * time.Second
 
 // Listen opens the socket. A socket file that nobody serves any more is
-// replaced; one that is served is an error. Missing folders are made.
-func Listen(path string, v Views) (*Server, error) {
+// replaced; one that is served is an error. Missing folders are made. No path
+// may be both a view and a change.
+func Listen(path string, v Views, c Changes) (*Server, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
@@ -48,21 +48,8 @@ func Listen(path string, v Views) (*Server, error) {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
 	s := &Server{path: path, listener: l}
-	s.http = http.Server{Handler: mux(v), ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, MaxHeaderBytes: 16 << 10}
+	s.http = http.Server{Handler: mux(v, c), ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, MaxHeaderBytes: 16 << 10}
 	return s, nil
-}
-
-func mux(v Views) http.Handler {
-	m := http.NewServeMux()
-	for path, view := range v {
-		m.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			enc := json.NewEncoder(w)
-			enc.SetIndent("", "  ")
-			_ = enc.Encode(view()) // an error is the client's going away
-		})
-	}
-	return m
 }
 
 // Run serves until ctx ends, and removes the socket.
