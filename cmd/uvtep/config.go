@@ -166,7 +166,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&r.queues, "queues", min(runtime.NumCPU(), 4), "TAP and socket queue pairs")
 	f.IntVar(&r.sourcePorts, "source-ports", 8, "outer UDP source ports in use")
 	f.StringVar(&r.sourceRange, "source-port-range", "49152-65535", "range of the outer UDP source ports")
-	f.StringVar(&r.offload, "offload", "auto", "auto: segmentation offloads where the kernel has them; off: a plain TAP")
+	f.StringVar(&r.offload, "offload", offloadAuto, "auto: segmentation offloads where the kernel has them; off: a plain TAP")
 	f.IntVar(&r.mtu, "mtu", 0, "MTU of the TAP in bytes (default from the underlay)")
 	f.StringVar(&r.udpCsum, "udp-csum", "on", "outer UDP checksum over IPv4: on or off (zero)")
 	f.IntVar(&r.ttl, "ttl", 64, "TTL of the outer header")
@@ -236,7 +236,7 @@ func (r *runFlags) validate() error {
 		fault("--source-ports %d: want 1 to 256", r.sourcePorts)
 	}
 	check(r.parseRange())
-	if r.offload != "auto" && r.offload != "off" {
+	if !validOffload(r.offload) {
 		fault("--offload %q: say auto or off", r.offload)
 	}
 	if r.udpCsum != "on" && r.udpCsum != "off" {

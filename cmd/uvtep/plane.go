@@ -32,12 +32,14 @@ type plane struct {
 	addrs   []netip.Prefix   // that it carries
 	tables  *etcdsync.Tables // published last
 	callers *announcer
+	offloads
 }
 
 func newPlane(a *agent, mtu int) *plane {
 	p := &plane{
 		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
 		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(),
+		offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
 	}
 	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
 		// Until the lease says otherwise: with its last address a TAP that
@@ -59,11 +61,11 @@ func (p *plane) reopened() error {
 	if _, err := p.host.FindLink(p.name); err == nil {
 		p.log.Info().Str("tap", p.name).Msg("TAP device already exists")
 	}
-	dev, err := tap.Open(tap.Config{Name: p.name, Queues: p.queues, VnetHdr: p.offload == "auto"})
+	dev, err := tap.Open(tap.Config{Name: p.name, Queues: p.queues, VnetHdr: !p.plain})
 	if err != nil {
 		return err
 	}
-	if err := dev.SetOffload(p.offload == "auto"); err != nil {
+	if err := p.offloads.opened(dev); err != nil {
 		return errors.Join(err, dev.Close())
 	}
 	message := "Returning existing device"
@@ -85,7 +87,7 @@ func (p *plane) reopened() error {
 
 // newSwitch builds a switch on dev with the tables in force. mu is held.
 func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
-	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: dev.Capabilities.UDP}
+	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP}
 	for lane := range p.sockets.Lanes() {
 		n.Ports = append(n.Ports, portOf(dev, lane))
 	}
@@ -112,7 +114,7 @@ func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
 func (p *plane) switchTables() *vswitch.Tables {
 	t := &vswitch.Tables{
 		Rev: p.tables.Rev, FDB: p.tables.FDB, ARP: p.tables.ARP, Policy: policy(p.tables.Network),
-		MTU: p.link.MTU, Superframes: p.dev.Capabilities.TCP,
+		MTU: p.link.MTU, Superframes: p.wish == offloadAuto && p.dev.Capabilities.TCP,
 	}
 	for _, a := range p.addrs {
 		t.Own = append(t.Own, a.Addr())
@@ -211,10 +213,16 @@ func (p *plane) switchFrames(ctx context.Context) error {
 		sw := p.sw
 		p.mu.Unlock()
 		err := sw.Run(ctx)
-		if !errors.Is(err, tap.ErrGone) || ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case err == nil:
+			p.log.Info().Str("tap", p.name).Msg("opening the TAP's queues anew")
+		case errors.Is(err, tap.ErrGone):
+			p.log.Warn().Str("tap", p.name).Msg("TAP device is gone; making it anew")
+		default:
 			return err
 		}
-		p.log.Warn().Str("tap", p.name).Msg("TAP device is gone; making it anew")
 		if err := p.reopen(ctx); err != nil {
 			return err
 		}
@@ -226,6 +234,7 @@ func (p *plane) switchFrames(ctx context.Context) error {
 func (p *plane) reopen(ctx context.Context) error {
 	p.mu.Lock()
 	_ = p.dev.Close()
+	p.offloads.closed()
 	p.mu.Unlock()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := p.replay()
@@ -247,6 +256,7 @@ func (p *plane) replay() error {
 	if err := p.reopened(); err != nil {
 		return err
 	}
+	p.offloads.renewed()
 	p.sockets.Rearm()
 	p.applyRoutes()
 	return nil

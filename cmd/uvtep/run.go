@@ -164,7 +164,9 @@ func (a *agent) join(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.plane.close()) }()
-	server, err := admin.Listen(a.adminSocket, admin.Views{statsPath: a.plane.stats})
+	server, err := admin.Listen(a.adminSocket, admin.Views{statsPath: a.plane.stats, linkPath: a.plane.view}, admin.Changes{
+		offloadPath: admin.Decoded(a.plane.setOffload),
+	})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/uvtep/uvtep/internal/admin"
+)
+
+// linkFlags are those of `uvtep link` and `uvtep link show`.
+type linkFlags struct {
+	socket          string
+	asJSON, details bool
+}
+
+func newLink() *cobra.Command {
+	c := newLinkShow("link", "What the data path of a running agent uses now, and why not more")
+	show := newLinkShow("show", "The same")
+	set := &cobra.Command{
+		Use:   "set",
+		Short: "Switch a running agent",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError{fmt.Errorf("say what: `%s offload auto` or `offload off`", cmd.CommandPath())}
+		},
+	}
+	set.AddCommand(newLinkSetOffload())
+	c.AddCommand(show, set)
+	return c
+}
+
+func newLinkShow(use, short string) *cobra.Command {
+	f := new(linkFlags)
+	c := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var v linkView
+			if err := admin.Get(cmd.Context(), f.socket, linkPath, &v); err != nil {
+				return err
+			}
+			if f.asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(v)
+			}
+			return printLink(cmd.OutOrStdout(), v, f.details)
+		},
+	}
+	adminFlag(c.Flags(), &f.socket)
+	c.Flags().BoolVarP(&f.asJSON, "json", "j", false, "print JSON, details too")
+	c.Flags().BoolVarP(&f.details, "details", "d", false, "print every source port, and the rules that frames are held to")
+	return c
+}
+
+func newLinkSetOffload() *cobra.Command {
+	socket := ""
+	c := &cobra.Command{
+		Use:   "offload auto|off",
+		Short: "Turn the TAP's superframes on or off, without a restart",
+		Long: "off: every frame on the TAP is one of the wire, as tcpdump is to see it, once the\n" +
+			"command has returned. auto: segmentation offloads again, where the kernel has them.\n" +
+			"It holds until the agent ends.",
+		Example: "  uvtep link set offload off && tcpdump -ni uvtep.1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !validOffload(args[0]) {
+				return usageError{fmt.Errorf("offload %q: say auto or off", args[0])}
+			}
+			var v linkView
+			if err := admin.Put(cmd.Context(), socket, offloadPath, offloadChange{args[0]}, &v); err != nil {
+				return err
+			}
+			if args[0] == offloadAuto && !v.Offload.Active {
+				fmt.Fprintf(cmd.ErrOrStderr(), "offload stays off: %s\n", v.Offload.Reason)
+			}
+			return nil
+		},
+	}
+	adminFlag(c.Flags(), &socket)
+	return c
+}

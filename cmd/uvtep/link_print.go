@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// printLink prints a link for people, the first line as iproute2 would.
+func printLink(w io.Writer, v linkView, details bool) error {
+	b := new(strings.Builder)
+	fmt.Fprintln(b, vxlanLine(v))
+	line := func(name, format string, a ...any) { fmt.Fprintf(b, "  %-12s %s\n", name, fmt.Sprintf(format, a...)) }
+	line("tap", "%s", v.Name)
+	line("index", "%d", v.Index)
+	line("address", "%s", v.MAC)
+	line("mtu", "%d", v.MTU)
+	line("queues", "%d, for %d lanes", v.Queues, v.Lanes)
+	line("source_ports", "%s", sourcePorts(v, details))
+	line("offload", "%s", v.Offload)
+	for _, name := range featureNames {
+		f := v.Features[name]
+		feature(b, name, f.Active, f.Reason)
+	}
+	line("recv_buffer", "%s", v.RecvBuffer)
+	line("send_buffer", "%s", v.SendBuffer)
+	line("flood", "%s", onOff(v.Rules.Flood))
+	line("inner_vlan", "%s", v.Rules.InnerVLAN)
+	line("reserved", "%s", v.Rules.Reserved)
+	line("unknown_vtep", "%s", v.Rules.UnknownVTEP)
+	if details {
+		line("unknown_mac", "dropped")
+		line("dscp", "0")
+		line("ecn", "RFC 6040, both ways")
+		line("df", "set")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// vxlanLine describes the link in the words of `ip -d link`.
+func vxlanLine(v linkView) string {
+	s := []string{fmt.Sprintf("vxlan id %d", v.ID)}
+	for _, a := range []string{v.Local, v.Local6} {
+		if a != "" {
+			s = append(s, "local "+a)
+		}
+	}
+	s = append(s, fmt.Sprintf("dev %s srcport %d %d dstport %d", v.Underlay, v.PortRange.Low, v.PortRange.High, v.Port),
+		flagWord(v.Learning, "learning"), fmt.Sprintf("ttl %d", v.TTL), flagWord(v.UDPCsum, "udpcsum"))
+	return strings.Join(s, " ")
+}
+
+func flagWord(on bool, word string) string {
+	if on {
+		return word
+	}
+	return "no" + word
+}
+
+// sourcePorts is how many ports are in use a family, and which.
+func sourcePorts(v linkView, details bool) string {
+	n := max(len(v.SourcePorts), len(v.SourcePorts6))
+	if !details {
+		return fmt.Sprint(n)
+	}
+	return strings.TrimSpace(fmt.Sprint(n, ": ", strings.Trim(fmt.Sprint(append(v.SourcePorts, v.SourcePorts6...)), "[]")))
+}
+
+func (o offloadView) String() string {
+	if o.Active {
+		return o.Wish + ": on"
+	}
+	if o.Wish == offloadOff {
+		return offloadOff
+	}
+	return o.Wish + ", but off: " + o.Reason
+}
+
+func (b bufferView) String() string {
+	if b.Reason == "" {
+		return fmt.Sprintf("%d bytes", b.Granted)
+	}
+	return fmt.Sprintf("%d bytes: %s", b.Granted, b.Reason)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"github.com/uvtep/uvtep/encap/underlay"
+	"github.com/uvtep/uvtep/etcdsync"
+	"github.com/uvtep/uvtep/switch/tap"
+)
+
+// linkPath is where the state of the data path is read.
+const linkPath = "/v1/link"
+
+// linkView is what it serves. What iproute2 has a name for has that one.
+type linkView struct {
+	Name         string                 `json:"ifname"`
+	Index        int                    `json:"ifindex"`
+	MAC          string                 `json:"address"`
+	MTU          int                    `json:"mtu"`
+	ID           uint32                 `json:"id"`
+	Local        string                 `json:"local,omitempty"`
+	Local6       string                 `json:"local6,omitempty"`
+	Underlay     string                 `json:"link"`
+	PortRange    portRange              `json:"port_range"`
+	Port         uint16                 `json:"port"`
+	Learning     bool                   `json:"learning"`
+	TTL          int                    `json:"ttl"`
+	UDPCsum      bool                   `json:"udp_csum"`
+	SourcePorts  []uint16               `json:"source_ports,omitempty"`
+	SourcePorts6 []uint16               `json:"source_ports6,omitempty"`
+	Queues       int                    `json:"queues"`
+	Lanes        int                    `json:"lanes"`
+	Offload      offloadView            `json:"offload"`
+	Features     map[string]featureView `json:"features"`
+	RecvBuffer   bufferView             `json:"recv_buffer"`
+	SendBuffer   bufferView             `json:"send_buffer"`
+	Rules        rulesView              `json:"rules"`
+}
+
+type portRange struct {
+	Low  uint16 `json:"low"`
+	High uint16 `json:"high"`
+}
+
+// offloadView is what is wished of the TAP's offloads, and what they are.
+type offloadView struct {
+	Wish   string `json:"wish"`
+	Active bool   `json:"active"`
+	Reason string `json:"reason,omitempty"` // why it is not active
+}
+
+// featureView is whether a feature is in use, and if not why.
+type featureView struct {
+	Active bool   `json:"active"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// bufferView is a socket buffer, in bytes of payload.
+type bufferView struct {
+	Asked   int    `json:"asked"`
+	Granted int    `json:"granted"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// rulesView is what the network's configuration has chosen.
+type rulesView struct {
+	Flood       bool   `json:"flood"`
+	InnerVLAN   string `json:"inner_vlan"`
+	Reserved    string `json:"reserved_bits"`
+	UnknownVTEP string `json:"unknown_vtep"`
+}
+
+// view tells what the data path uses now.
+func (p *plane) view() any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.sockets.Capabilities()
+	v := linkView{
+		Name: p.name, Index: p.link.Index, MAC: p.mac.String(), MTU: p.link.MTU,
+		ID: uint32(p.network.VNI), Local: text(p.carrier.Addr), Local6: text(p.carrier.Addr6), Underlay: p.carrier.Name,
+		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TTL: p.ttl, UDPCsum: p.udpCsum != "off",
+		SourcePorts: p.sockets.SourcePorts(false), SourcePorts6: p.sockets.SourcePorts(true),
+		Queues: len(p.dev.Queues), Lanes: p.sockets.Lanes(),
+		Features:   p.offloads.features(p.dev.Capabilities, u),
+		RecvBuffer: bufferView{recvBuffer, u.RecvBuffer / 2, u.Reason["recv_buffer"]}, // the kernel counts double (socket(7))
+		SendBuffer: bufferView{sendBuffer, u.SendBuffer / 2, u.Reason["send_buffer"]},
+	}
+	tso := v.Features["tso"]
+	v.Offload = offloadView{p.wish, tso.Active, tso.Reason}
+	n := p.network
+	if p.tables != nil {
+		n = p.tables.Network
+	}
+	v.Rules = rulesOf(n)
+	return v
+}
+
+// featureNames are the features in the order in which they are shown.
+var featureNames = []string{"multi_queue", "vnet_hdr", "tso", "uso", "udp_segment", "udp_gro", "mmsg", "ppoll"}
+
+// features tells of each feature whether it is in use, and why not.
+func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities) map[string]featureView {
+	mmsg := ""
+	for _, call := range []string{"sendmmsg", "recvmmsg"} {
+		if why := u.Reason[call]; why != "" {
+			mmsg += "; " + call + ": " + why
+		}
+	}
+	on := o.wish == offloadAuto
+	return map[string]featureView{
+		"multi_queue": feat(t.MultiQueue, t.Reason["multi_queue"]),
+		"vnet_hdr":    feat(t.VnetHdr, o.whyPlain(t)),
+		"tso":         feat(on && t.TCP, o.whyOff(t, "tso")),
+		"uso":         feat(on && t.UDP, o.whyOff(t, "uso")),
+		"udp_segment": feat(u.UDPSegment, u.Reason["udp_segment"]),
+		"udp_gro":     feat(u.UDPGRO, u.Reason["udp_gro"]),
+		"mmsg":        feat(u.Mmsg, trimStart(mmsg)),
+		"ppoll":       feat(u.Reason["ppoll"] == "", u.Reason["ppoll"]),
+	}
+}
+
+func feat(active bool, reason string) featureView {
+	if active {
+		reason = ""
+	}
+	return featureView{active, reason}
+}
+
+func trimStart(s string) string { return s[min(2, len(s)):] }
+
+// whyPlain says why frames carry no virtio header.
+func (o *offloads) whyPlain(t tap.Capabilities) string {
+	switch {
+	case t.Reason["vnet_hdr"] != "":
+		return t.Reason["vnet_hdr"]
+	case o.plain:
+		return "the agent was started with --offload off"
+	case !t.MultiQueue:
+		return "it needs multi_queue"
+	}
+	return "the kernel gave the queues none"
+}
+
+// whyOff says why the TAP's superframes of a kind are off.
+func (o *offloads) whyOff(t tap.Capabilities, kind string) string {
+	switch {
+	case o.wish == offloadOff:
+		return "switched off; `uvtep link set offload auto` turns it on"
+	case o.renewal != nil:
+		return "the TAP is being made anew"
+	case !t.VnetHdr:
+		return "it needs vnet_hdr"
+	}
+	return t.Reason[kind]
+}
+
+// rulesOf tells what a network's configuration has chosen.
+func rulesOf(n etcdsync.Network) rulesView {
+	p := policy(n)
+	r := rulesView{Flood: p.Flood, InnerVLAN: "dropped on receipt, stripped on sending", Reserved: "ignored and counted", UnknownVTEP: "dropped"}
+	if p.PassTags {
+		r.InnerVLAN = "carried"
+	}
+	if p.StrictReserved {
+		r.Reserved = "dropped"
+	}
+	if p.AcceptUnknownVTEP {
+		r.UnknownVTEP = "accepted"
+	}
+	return r
+}
