@@ -41,6 +41,7 @@ var riches = []wealth{
 	{name: "IFF_MULTI_QUEUE", said: `"multi_queue":"TUNSETIFF: `, flags: unix.IFF_MULTI_QUEUE},
 	{name: "sendmmsg", said: `"sendmmsg":"`, rules: []rule{{Call: unix.SYS_SENDMMSG}}},
 	{name: "recvmmsg", said: `"recvmmsg":"`, rules: []rule{{Call: unix.SYS_RECVMMSG}}},
+	{name: "priority", said: `"reason":"sched_setscheduler: `, rules: []rule{{Call: unix.SYS_SCHED_SETSCHEDULER}, {Call: unix.SYS_SETPRIORITY}}},
 	{name: "ppoll", said: `"ppoll":"`, rules: []rule{{Call: unix.SYS_PPOLL}}},
 }
 

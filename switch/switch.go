@@ -64,6 +64,9 @@ type Config struct {
 	NewSender func() Sender
 	// Wake makes all Reads and Recvs that wait return, so that Run can end.
 	Wake func()
+	// Begin, if not nil, is called by every goroutine of the data path before it
+	// works, for its place in the schedule.
+	Begin func()
 }
 
 // Switch moves frames between TAPs and the underlay.
@@ -166,11 +169,11 @@ func (s *Switch) Run(ctx context.Context) error {
 	for lane, receivers := range s.conf.Receivers {
 		for _, n := range s.networks {
 			o := s.newOutbound(n, lane)
-			wg.Go(func() { fail(o.run()) })
+			wg.Go(func() { fail(s.work(o.run)) })
 		}
 		for _, r := range receivers {
 			in := s.newInbound(r, lane)
-			wg.Go(func() { fail(in.run()) })
+			wg.Go(func() { fail(s.work(in.run)) })
 		}
 	}
 	<-ctx.Done()
@@ -180,4 +183,12 @@ func (s *Switch) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// work is what a goroutine of the data path does.
+func (s *Switch) work(run func() error) error {
+	if s.conf.Begin != nil {
+		s.conf.Begin()
+	}
+	return run()
 }

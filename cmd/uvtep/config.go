@@ -17,6 +17,7 @@ import (
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/hostnet"
+	"github.com/uvtep/uvtep/internal/wait"
 )
 
 // etcdFlags are the flags of every command that talks to etcd.
@@ -121,6 +122,7 @@ type runFlags struct {
 	tap            string
 	mac            string
 	bridge         string
+	nice           int
 	queues         int
 	sourcePorts    int
 	sourceRange    string
@@ -166,6 +168,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&r.queues, "queues", min(runtime.NumCPU(), 4), "TAP and socket queue pairs")
 	f.IntVar(&r.sourcePorts, "source-ports", 8, "outer UDP source ports in use")
 	f.StringVar(&r.sourceRange, "source-port-range", "49152-65535", "range of the outer UDP source ports")
+	f.IntVar(&r.nice, "nice", -5, "niceness of the data path's threads, -20 to 19; 0 leaves them to the kernel")
 	f.StringVar(&r.offload, "offload", offloadAuto, "auto: segmentation offloads where the kernel has them; off: a plain TAP")
 	f.IntVar(&r.mtu, "mtu", 0, "MTU of the TAP in bytes (default from the underlay)")
 	f.StringVar(&r.udpCsum, "udp-csum", "on", "outer UDP checksum over IPv4: on or off (zero)")
@@ -236,6 +239,9 @@ func (r *runFlags) validate() error {
 		fault("--source-ports %d: want 1 to 256", r.sourcePorts)
 	}
 	check(r.parseRange())
+	if r.nice < wait.Rudest || r.nice > wait.Nicest {
+		fault("--nice %d: want %d to %d", r.nice, wait.Rudest, wait.Nicest)
+	}
 	if !validOffload(r.offload) {
 		fault("--offload %q: say auto or off", r.offload)
 	}

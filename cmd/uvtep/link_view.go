@@ -79,7 +79,7 @@ func (p *plane) view() any {
 		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TTL: p.ttl, UDPCsum: p.udpCsum != "off",
 		SourcePorts: p.sockets.SourcePorts(false), SourcePorts6: p.sockets.SourcePorts(true),
 		Queues: len(p.dev.Queues), Lanes: p.sockets.Lanes(),
-		Features:   p.offloads.features(p.dev.Capabilities, u),
+		Features:   p.offloads.features(p.dev.Capabilities, u, p.priority()),
 		RecvBuffer: bufferView{recvBuffer, u.RecvBuffer / 2, u.Reason["recv_buffer"]}, // the kernel counts double (socket(7))
 		SendBuffer: bufferView{sendBuffer, u.SendBuffer / 2, u.Reason["send_buffer"]},
 	}
@@ -94,10 +94,10 @@ func (p *plane) view() any {
 }
 
 // featureNames are the features in the order in which they are shown.
-var featureNames = []string{"multi_queue", "vnet_hdr", "tso", "uso", "udp_segment", "udp_gro", "mmsg", "ppoll"}
+var featureNames = []string{"multi_queue", "vnet_hdr", "tso", "uso", "udp_segment", "udp_gro", "mmsg", "ppoll", "priority"}
 
 // features tells of each feature whether it is in use, and why not.
-func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities) map[string]featureView {
+func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities, priority featureView) map[string]featureView {
 	mmsg := ""
 	for _, call := range []string{"sendmmsg", "recvmmsg"} {
 		if why := u.Reason[call]; why != "" {
@@ -114,6 +114,7 @@ func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities) map[str
 		"udp_gro":     feat(u.UDPGRO, u.Reason["udp_gro"]),
 		"mmsg":        feat(u.Mmsg, trimStart(mmsg)),
 		"ppoll":       feat(u.Reason["ppoll"] == "", u.Reason["ppoll"]),
+		"priority":    priority,
 	}
 }
 

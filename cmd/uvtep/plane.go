@@ -33,6 +33,8 @@ type plane struct {
 	tables  *etcdsync.Tables // published last
 	callers *announcer
 	offloads
+
+	schedule
 }
 
 func newPlane(a *agent, mtu int) *plane {
@@ -95,6 +97,7 @@ func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
 		Networks:  []vswitch.Network{n},
 		NewSender: func() vswitch.Sender { return p.sockets.NewSender() },
 		Wake:      func() { p.sockets.Wake(); dev.Wake() },
+		Begin:     p.begin,
 	}
 	for lane := range p.sockets.Lanes() {
 		var rs []vswitch.Receiver

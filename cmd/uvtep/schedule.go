@@ -1,0 +1,36 @@
+package main
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"github.com/uvtep/uvtep/internal/wait"
+)
+
+// schedule is the place that the data path's threads have beside others.
+type schedule struct {
+	refused atomic.Pointer[string] // why they have not the one wished for
+}
+
+// begin gives the calling goroutine of the data path its place.
+func (p *plane) begin() {
+	err := wait.Thread(p.nice)
+	if err == nil {
+		return
+	}
+	why := strings.ReplaceAll(err.Error(), "\n", "; ") + "; it takes CAP_SYS_NICE"
+	if p.refused.CompareAndSwap(nil, &why) {
+		p.log.Info().Int("nice", p.nice).Str("reason", why).Msg("data path keeps its ordinary priority; under load it is slower")
+	}
+}
+
+// priority tells of the place as of a feature.
+func (p *plane) priority() featureView {
+	switch why := p.refused.Load(); {
+	case p.nice == 0:
+		return feat(false, "the agent was started with --nice 0")
+	case why != nil:
+		return feat(false, *why)
+	}
+	return feat(true, "")
+}
