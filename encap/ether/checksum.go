@@ -35,9 +35,13 @@ func Sum(b []byte, sum uint32) uint32 {
 	}
 	acc, carry = bits.Add64(acc, tail(b), 0)
 	acc += carry
-	acc = acc>>32 + acc&0xffffffff
-	acc = acc>>32 + acc&0xffffffff
-	return uint32(Fold(sum + uint32(bits.ReverseBytes16(Fold(uint32(acc))))))
+	return fold64(acc, sum)
+}
+
+// fold64 adds acc, a sum in the byte order of the loads, to sum.
+func fold64(acc uint64, sum uint32) uint32 {
+	acc += bits.RotateLeft64(acc, 32) // as in Fold
+	return uint32(Fold(sum + uint32(bits.ReverseBytes16(Fold(uint32(acc>>32))))))
 }
 
 // tail returns the last bytes, fewer than eight, as one little-endian word.
@@ -58,8 +62,8 @@ func tail(b []byte) uint64 {
 // Fold brings a sum to 16 bits by adding the carries back in. It does not
 // complement: a header's checksum is ^Fold(sum).
 func Fold(sum uint32) uint16 {
-	sum = sum>>16 + sum&0xffff
-	return uint16(sum>>16 + sum&0xffff)
+	sum += bits.RotateLeft32(sum, 16) // above: both halves, and the carry from below
+	return uint16(sum >> 16)
 }
 
 // Checksum returns the Internet checksum of b (RFC 1071): what a header field

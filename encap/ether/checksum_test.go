@@ -41,6 +41,23 @@ func TestSumOfRFC1071Example(t *testing.T) {
 	}
 }
 
+func TestFoldAddsTheHalvesUntilOneIsLeft(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 12))
+	sums := []uint32{0, 1, 0xffff, 0x10000, 0x1ffff, 0xffff0000, 0xffff0001, 0xfffffffe, 0xffffffff}
+	for range 10000 {
+		sums = append(sums, rnd.Uint32())
+	}
+	for _, sum := range sums {
+		want := sum
+		for want > 0xffff {
+			want = want>>16 + want&0xffff
+		}
+		if got := ether.Fold(sum); uint32(got) != want {
+			t.Fatalf("Fold(%#x) = %#x, want %#x", sum, got, want)
+		}
+	}
+}
+
 func TestSumAgreesWithTheSlowOneAtEveryLengthAndAlignment(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	buf := make([]byte, 512)
