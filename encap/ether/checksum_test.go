@@ -64,7 +64,7 @@ func TestSumAgreesWithTheSlowOneAtEveryLengthAndAlignment(t *testing.T) {
 	for i := range buf {
 		buf[i] = byte(rnd.Uint32())
 	}
-	for off := range 9 {
+	for off := range 64 {
 		for n := range 400 {
 			b := buf[off : off+n]
 			if got, want := ether.Sum(b, 0xabcd), slowSum(b, 0xabcd); got != want {
@@ -138,6 +138,7 @@ func FuzzSum(f *testing.F) {
 	f.Add([]byte{0xff}, uint32(0xffff))                      // odd, all ones
 	f.Add(bytes.Repeat([]byte{0xff}, 129), uint32(0xffff))   // carries across steps
 	f.Add(bytes.Repeat([]byte{0, 0, 0, 1}, 40), uint32(0x1)) // small words
+	f.Add(bytes.Repeat([]byte{0xff}, 1399), uint32(0xffff))  // a segment, odd
 	f.Fuzz(func(t *testing.T, b []byte, sum uint32) {
 		sum &= 0xffffff
 		if got, want := ether.Sum(b, sum), slowSum(b, sum); !sameSum(got, want) {

@@ -1,0 +1,11 @@
+//go:build !amd64
+
+package ether
+
+const (
+	hasVector = false
+	vectorMin = 0
+)
+
+// sumVector is never called where there is no vector code.
+func sumVector([]byte) uint64 { panic("ether: no vector code") }
