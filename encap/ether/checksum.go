@@ -13,8 +13,8 @@ import (
 //
 // The work is done in the byte order of the loads, since the ones-complement
 // sum is the same in either order but for one swap at the end (RFC 1071 §2
-// (B)): eight bytes a step here, 32 and more by sumVector where b is long and
-// the processor can.
+// (B)): eight bytes at a time here, and by sumVector where b is long and the
+// processor can.
 func Sum(b []byte, sum uint32) uint32 {
 	if len(b) >= vectorMin && hasVector {
 		return fold64(sumVector(b), sum)
