@@ -31,9 +31,20 @@ func TestMergeIP(t *testing.T) {
 		{"padding behind the IP length", pair(func(*spec) {}), map[int]raw{1: pad}, []int{1, 1, 1}},
 		{"another source MAC", pair(func(*spec) {}), map[int]raw{1: func(f ether.Frame) ether.Frame { f[11]++; return f }}, []int{1, 1, 1}},
 		{"another destination MAC", pair(func(*spec) {}), map[int]raw{1: func(f ether.Frame) ether.Frame { f[0] ^= 4; return f }}, []int{1, 1, 1}},
+		{"IP in IP on all", []spec{b.on(0, 100), b.on(100, 100)}, map[int]raw{0: inIP, 1: inIP}, []int{1, 1}},
 		{"a VLAN tag on both", []spec{b.on(0, 100).with(func(s *spec) { s.vlan = true }), b.on(100, 100).with(func(s *spec) { s.vlan = true })}, nil, []int{1, 1}},
 		{"a VLAN tag is another flow", pair(func(s *spec) { s.vlan = true }), nil, []int{1, 1, 1}},
 	})
+}
+
+// inIP puts an IPv4 header around the IPv4 datagram of f.
+func inIP(f ether.Frame) ether.Frame {
+	g := append(bytes.Clone(f[:34]), f[14:]...)
+	ip := ether.IPv4(g[14:])
+	ip.SetProtocol(4)
+	ip.SetTotalLen(len(g) - 14)
+	ip.Finish()
+	return g
 }
 
 func TestMergeIPv6(t *testing.T) {
@@ -58,7 +69,9 @@ func TestMergeIPv6(t *testing.T) {
 		{"another flow label in the high bits", pair(func(s *spec) { s.label = 0x10007 }), nil, []int{1, 1, 1}},
 		{"an extension header", pair(func(s *spec) { s.ext = true }), nil, []int{1, 1, 1}},
 		{"extension headers on all", []spec{b.on(0, 100).with(func(s *spec) { s.ext = true }), b.on(100, 100).with(func(s *spec) { s.ext = true })}, nil, []int{1, 1}},
+		{"extension headers that differ", []spec{b.on(0, 100).with(func(s *spec) { s.ext = true }), b.on(100, 100).with(func(s *spec) { s.ext = true })}, map[int]raw{1: func(f ether.Frame) ether.Frame { f[58] ^= 0x11; return f }}, []int{1, 1}},
 		{"a first fragment", pair(func(*spec) {}), map[int]raw{1: fragmentOf(1)}, []int{1, 1, 1}},
+		{"a fragment ends what was merged", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100), b.on(300, 100)}, map[int]raw{2: fragmentOf(0)}, []int{2, 1, 1}},
 		{"an atomic fragment", pair(func(*spec) {}), map[int]raw{1: fragmentOf(0)}, []int{1, 1, 1}},
 		{"a later fragment of whatever flow", pair(func(s *spec) { s.port = 77 }), map[int]raw{1: fragmentOf(8)}, []int{1, 1, 1}},
 	})
@@ -79,6 +92,7 @@ func TestMergeID(t *testing.T) {
 		{"one id, DF clear, would be lost on splitting", ids(0, 8, 8), nil, []int{1, 1}},
 		{"ids that count down", ids(0x4000, 8, 7), nil, []int{1, 1}},
 		{"a gap in the ids", ids(0x4000, 8, 10), nil, []int{1, 1}},
+		{"no DF on the first, DF on the second", append(ids(0, 8), spec{frag: 0x4000, seq: 100, id: 9, data: stream(100, 100)}), nil, []int{1, 1}},
 		{"counting up, then fixed", ids(0x4000, 8, 9, 9), nil, []int{2, 1}},
 		{"counting up, then a gap", ids(0x4000, 8, 9, 11), nil, []int{2, 1}},
 	})

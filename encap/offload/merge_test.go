@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/gopacket/layers"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
 )
@@ -109,6 +110,7 @@ func TestMergeData(t *testing.T) {
 			{"the sequence number may wrap", []spec{
 				b.on(0, 100).with(func(s *spec) { s.seq = 0xffffffce }), b.on(100, 100).with(func(s *spec) { s.seq = 50 }),
 			}, nil, []int{2}},
+			{"a gap of one byte does not merge", []spec{b.on(0, 100), b.on(100, 100).with(func(s *spec) { s.seq++ })}, nil, []int{1, 1}},
 			{"a gap does not merge", []spec{b.on(0, 100), b.on(200, 100).with(func(s *spec) { s.id = 1 })}, nil, []int{1, 1}},
 			{"a doubled segment does not merge", []spec{b.on(0, 100), b.on(0, 100).with(func(s *spec) { s.id = 1 })}, nil, []int{1, 1}},
 			{"segments out of order do not merge", []spec{b.on(100, 100), b.on(0, 100), b.on(200, 100)}, nil, []int{1, 1, 1}},
@@ -152,6 +154,10 @@ func TestMergeFlags(t *testing.T) {
 					b.on(0, 100).with(func(s *spec) { s.flags = flag }), b.on(100, 100).with(func(s *spec) { s.flags = flag }),
 				}, nil, []int{1, 1}})
 		}
+		// Old kernels let CWR begin a superframe, newer ones want it on all.
+		cases = append(cases, mergeCase{"CWR on the second and third of five stays alone twice", []spec{
+			b.on(0, 100), b.on(100, 100).with(func(s *spec) { s.flags = "C" }), b.on(200, 100).with(func(s *spec) { s.flags = "C" }), b.on(300, 100), b.on(400, 100),
+		}, nil, []int{1, 1, 1, 2}})
 		return cases
 	}))
 }
@@ -160,15 +166,28 @@ func TestMergeTCP(t *testing.T) {
 	flip := func(at int) raw { return func(f ether.Frame) ether.Frame { f[len(f)-at] ^= 1; return f } }
 	runMergeCases(t, both(func(b spec) []mergeCase {
 		ts := func(v byte) func(*spec) { return func(s *spec) { s.opts = timestamps(v) } }
-		padded := timestamps(1)
-		padded[0], padded[2] = padded[2], padded[0]
+		ordered := func(order ...int) func(*spec) { // the three options of timestamps(2)
+			return func(s *spec) {
+				for _, i := range order {
+					s.opts = append(s.opts, timestamps(2)[i])
+				}
+			}
+		}
+		scale := []layers.TCPOption{
+			{OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{0}},
+		}
 		return []mergeCase{
 			{"a wrong checksum stays alone and wrong", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100)}, map[int]raw{1: flip(1)}, []int{1, 1, 1}},
 			{"a wrong checksum on the first", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100)}, map[int]raw{0: flip(1)}, []int{1, 2}},
 			{"a wrong checksum on the third", []spec{b.on(0, 100), b.on(100, 100), b.on(200, 100), b.on(300, 100)}, map[int]raw{2: flip(1)}, []int{2, 1, 1}},
 			{"equal timestamps merge", []spec{b.on(0, 100).with(ts(1)), b.on(100, 100).with(ts(1))}, nil, []int{2}},
 			{"other timestamps do not", []spec{b.on(0, 100).with(ts(1)), b.on(100, 100).with(ts(2)), b.on(200, 100).with(ts(2))}, nil, []int{1, 2}},
-			{"options in another order do not", []spec{b.on(0, 100).with(ts(1)), b.on(100, 100).with(func(s *spec) { s.opts = padded })}, nil, []int{1, 1}},
+			{"options in another order do not", []spec{
+				b.on(0, 100).with(ts(1)), b.on(100, 100).with(ts(1)), b.on(200, 100).with(ordered(0, 1, 2)), b.on(300, 100).with(ordered(0, 2, 1)), b.on(400, 100).with(ordered(2, 0, 1)),
+			}, nil, []int{2, 1, 1, 1}},
+			{"another option does not", []spec{
+				b.on(0, 100).with(ts(1)), b.on(100, 100).with(ts(1)), b.on(200, 100).with(func(s *spec) { s.opts = scale }),
+			}, nil, []int{2, 1}},
 			{"options on one of two do not", []spec{b.on(0, 100), b.on(100, 100).with(ts(1)), b.on(200, 100)}, nil, []int{1, 1, 1}},
 		}
 	}))
@@ -187,15 +206,18 @@ func TestMergeLarge(t *testing.T) {
 			last int
 			want []int
 		}{
-			"exactly 65535 bytes merge":    {rest, []int{full + 1}},
-			"one byte more begins another": {rest + 1, []int{full, 1}},
+			"exactly 65535 bytes merge":    {rest, []int{full + 1, 1}},
+			"one byte more begins another": {rest + 1, []int{full, 1, 1}},
 		} {
 			var specs []spec
 			for i := range full {
 				specs = append(specs, b.with(func(s *spec) { s.seq, s.id, s.data = uint32(i*size), uint16(i), stream(i*size, size) }))
 			}
-			last := b.with(func(s *spec) { s.seq, s.id, s.data = uint32(full*size), uint16(full), stream(full*size, tt.last) })
-			if diff := cmp.Diff(tt.want, merge(t, build(t, append(specs, last), nil))); diff != "" {
+			for i := range 2 { // the second does not follow
+				at := (full + i) * size
+				specs = append(specs, b.with(func(s *spec) { s.seq, s.id, s.data = uint32(at), uint16(full+i), stream(at, tt.last) }))
+			}
+			if diff := cmp.Diff(tt.want, merge(t, build(t, specs, nil))); diff != "" {
 				t.Errorf("%s, v6 %v: frames in each output (-want +got):\n%s", name, b.v6, diff)
 			}
 		}
