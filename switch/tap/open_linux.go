@@ -34,21 +34,24 @@ func Open(c Config) (*Device, error) {
 		_ = d.Close()
 		return nil, fmt.Errorf("open tap %q: %w", c.Name, err)
 	}
-	defer func() { _ = unix.Close(anchor) }()
-	if flags&unix.IFF_MULTI_QUEUE == 0 {
+	multi := flags&unix.IFF_MULTI_QUEUE != 0
+	if !multi {
 		// A single-queue device has room for one queue, so the anchor has to
 		// make way for it and cannot settle the flags.
 		_ = unix.Close(anchor)
 		anchor, c.Queues, c.VnetHdr = -1, 1, false
 	}
+	twins := d.twins(anchor, c.Queues, flags)
 	for range c.Queues {
-		q, err := d.attach(flags&unix.IFF_MULTI_QUEUE != 0)
+		q, err := d.attach(multi)
 		if err != nil {
+			closeAll(twins)
 			_ = d.Close()
 			return nil, fmt.Errorf("open tap %q: queue %d: %w", c.Name, len(d.Queues), err)
 		}
 		d.Queues = append(d.Queues, q)
 	}
+	d.writeTo(twins)
 	if err := d.readBack(); err != nil {
 		return nil, err
 	}

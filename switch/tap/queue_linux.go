@@ -15,6 +15,7 @@ import (
 // Queue is one queue of a TAP device.
 type Queue struct {
 	fd     int
+	out    int         // where frames are written: a twin, or fd itself
 	stop   *wait.Stop  // the device's
 	vnet   bool        // the kernel puts a virtio_net_hdr in front of each frame
 	closed atomic.Bool // fd may be somebody else's by now
@@ -33,7 +34,7 @@ func newQueue(f *os.File, stop *wait.Stop) (*Queue, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	return &Queue{fd: fd, stop: stop}, nil
+	return &Queue{fd: fd, out: fd, stop: stop}, nil
 }
 
 // dup duplicates a file's descriptor.
@@ -178,7 +179,7 @@ func (w *Writer) writev(rec [][]byte) unix.Errno {
 		n++
 	}
 	for {
-		_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(w.q.fd), uintptr(unsafe.Pointer(&w.iov[0])), uintptr(n))
+		_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(w.q.out), uintptr(unsafe.Pointer(&w.iov[0])), uintptr(n))
 		if errno != unix.EINTR {
 			clear(w.iov[:n])
 			return errno
@@ -207,7 +208,11 @@ func (q *Queue) close() error {
 	if q.closed.Swap(true) {
 		return nil
 	}
-	return unix.Close(q.fd)
+	err := unix.Close(q.fd)
+	if q.out != q.fd {
+		err = errors.Join(err, unix.Close(q.out))
+	}
+	return err
 }
 
 // File returns a duplicate of the queue's descriptor, for handing it over to a
