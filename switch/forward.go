@@ -6,6 +6,7 @@ import (
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
+	"github.com/uvtep/uvtep/fdb"
 )
 
 // forward gathers the datagrams of one record, and counts its frames as v. A
@@ -69,17 +70,43 @@ func (o *outbound) segments(h offload.VnetHeader, f ether.Frame) [][][]byte {
 // counted once.
 func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t *Tables) {
 	vteps := t.FDB.VTEPs(o.net.VNI)
-	if h.Super() || !offload.Complete(h, f) {
-		o.tally.count(DropOffload, 1, len(f)) // no stack makes superframes of broadcast
+	d := encap.Datagram{Flow: encap.FlowHash(f), TOS: encap.OuterECN(f)}
+	if h.Super() {
+		o.replicateSuper(h, f, d, vteps)
+		return
+	}
+	if !offload.Complete(h, f) {
+		o.tally.count(DropOffload, 1, len(f))
 		return
 	}
 	o.tally.count(Replicate, 1, len(f))
 	rec = rec[VnetLen-encap.HeaderLen:]
 	encap.PutHeader(rec, o.net.VNI)
-	d := encap.Datagram{Flow: encap.FlowHash(f), TOS: encap.OuterECN(f)}
 	for _, v := range vteps {
 		d.Peer = v.To
 		o.gather(d, rec)
+	}
+}
+
+// replicateSuper cuts a superframe, which a sender of UDP_SEGMENT makes of
+// multicast too, anew for each VTEP: room for one may cost the cuts for another.
+func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.Datagram, vteps []*fdb.VTEP) {
+	segments := o.segments(h, f)
+	if segments == nil {
+		o.tally.count(DropOffload, 1, len(f))
+		return
+	}
+	o.tally.count(Replicate, len(segments), len(f))
+	o.tally.extra[SplitSuperframes]++
+	for _, v := range vteps {
+		if segments == nil {
+			segments = o.segments(h, f)
+		}
+		d.Peer = v.To
+		for _, d.Data = range segments {
+			o.ds = append(o.ds, d)
+		}
+		segments = nil
 	}
 }
 
