@@ -32,6 +32,7 @@ type Config struct {
 	Log              zerolog.Logger // what the lab does; the zero logger discards
 	UnderlayMTU      int            // bytes; 0 means 1500
 	UnderlayOffloads bool           // leave the segmentation and checksum offloads of the underlay's veths on
+	UnderlaySteered  bool           // let one flow stay on one CPU of the underlay, whatever CPU sends it: see steer
 	IPv6             bool           // give the underlay IPv6 addresses too
 }
 

@@ -166,6 +166,21 @@ func (n *Node) addRoute(dev string, dst netip.Prefix, via netip.Addr, onlink boo
 	})
 }
 
+// AddUnreachable makes a destination one that the kernel refuses to send to.
+func (n *Node) AddUnreachable(dst netip.Prefix) error {
+	if err := n.nl.RouteAdd(&netlink.Route{Dst: ipNet(dst), Type: unix.RTN_UNREACHABLE}); err != nil {
+		return fmt.Errorf("add unreachable %v in %s: %w", dst, n.Name, err)
+	}
+	return nil
+}
+
+// AddNeighbour makes a permanent entry in the ARP or ND table of a device.
+func (n *Node) AddNeighbour(dev string, ip netip.Addr, mac net.HardwareAddr) error {
+	return n.on(dev, "add neighbour to", func(l netlink.Link) error {
+		return n.nl.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: mac})
+	})
+}
+
 // waitRunning waits until a device has a carrier and forwards: the kernel sets
 // the operational state, and with it a bridge port to forwarding, some time after
 // the device was set up.

@@ -5,9 +5,11 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -96,6 +98,13 @@ func (n *Node) addPort(ctx context.Context, bridge, port string, far *Node, dev 
 
 // plug wires a node to the fabric under a number of the underlay.
 func (l *Lab) plug(ctx context.Context, n *Node, number int) error {
+	if l.cfg.UnderlaySteered {
+		unsteer, err := steer(l.fabric, n)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unsteer() }()
+	}
 	if err := l.fabric.addPort(ctx, fabricBridge, n.Name, n, hostDev, l.cfg.UnderlayMTU); err != nil {
 		return err
 	}
@@ -112,6 +121,20 @@ func (l *Lab) plug(ctx context.Context, n *Node, number int) error {
 		n.Addr6 = underlay6(number)
 	}
 	return n.address(ctx)
+}
+
+// steer makes the devices that are made from here on hand what they receive to a
+// CPU chosen by its flow, until the function it returns is called. A veth's
+// frames go on where their sender runs otherwise: a flow whose sender moves to
+// another CPU overtakes itself, for which nobody above is to blame.
+func steer(nodes ...*Node) (unsteer func() error, err error) {
+	set := func(mask uint64) (errs error) {
+		for _, n := range nodes {
+			errs = errors.Join(errs, n.Sysctl("net/core/rps_default_mask", fmt.Sprintf("%x", mask)))
+		}
+		return errs
+	}
+	return func() error { return set(0) }, set(1<<min(runtime.NumCPU(), 32) - 1)
 }
 
 // address gives eth0 the node's addresses, and default routes through it. What
