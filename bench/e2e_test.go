@@ -20,6 +20,7 @@ import (
 
 	"github.com/uvtep/uvtep/bench/lab"
 	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/encap/underlay"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -149,6 +150,7 @@ type stats struct {
 	Revision int64
 	Verdicts map[string]verdictCount
 	Counts   map[string]uint64
+	Underlay underlay.Stats
 }
 
 type verdictCount struct{ Frames, Bytes uint64 }
