@@ -81,7 +81,7 @@ func TestWrongChecksumStaysWrong(t *testing.T) {
 		{"UDP over IPv6", true, true, from6, at6, []string{"Udp6InCsumErrors", "Udp6InErrors"}},
 	}
 	for _, offload := range []string{"auto", "off"} {
-		l, ctx := newLab(t, lab.Config{Hosts: 2, UnderlayOffloads: true})
+		l, ctx := newLab(t, lab.Config{Hosts: 2, Underlay: lab.VethGSO})
 		h, outside := l.Hosts[0], l.Hosts[1]
 		startAgents(ctx, t, l.Hosts[:1], "--offload", offload)
 		mac := ether.Addr{2, 0, 0, 0, 0, 0x77}

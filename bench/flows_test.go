@@ -16,7 +16,7 @@ import (
 // flows: what is out of order is so for our sake.
 func steered(t *testing.T, offloads bool) (*lab.Lab, context.Context, [2]end) {
 	t.Helper()
-	l, ctx := newLab(t, lab.Config{Hosts: 2, UnderlayOffloads: offloads, UnderlaySteered: true})
+	l, ctx := newLab(t, lab.Config{Hosts: 2, Underlay: veths(offloads), UnderlaySteered: true})
 	startAgents(ctx, t, l.Hosts, "--queues", "4")
 	for _, h := range l.Hosts {
 		eventually(ctx, t, "there is a route to the other", func() (bool, string) {

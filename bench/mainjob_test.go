@@ -207,19 +207,19 @@ func TestKernelVXLANPeer(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		conf     lab.KernelConfig
-		offloads bool
+		underlay lab.Condition
 		args     []string
 	}{
-		{"that sends outer checksums", lab.KernelConfig{UDPCSum: true}, false, nil},
-		{"that sends none, as flannel's", lab.KernelConfig{}, false, nil},
+		{"that sends outer checksums", lab.KernelConfig{UDPCSum: true}, lab.Bare, nil},
+		{"that sends none, as flannel's", lab.KernelConfig{}, lab.Bare, nil},
 		// The underlay's veths as they are by default: superframes with unfinished
 		// checksums come in a single datagram.
-		{"on the same machine", lab.KernelConfig{UDPCSum: true}, true, nil},
-		{"on the same machine, flannel's", lab.KernelConfig{}, true, nil},
-		{"on the same machine, with a plain TAP", lab.KernelConfig{}, true, []string{"--offload", "off"}},
+		{"on the same machine", lab.KernelConfig{UDPCSum: true}, lab.VethGSO, nil},
+		{"on the same machine, flannel's", lab.KernelConfig{}, lab.VethGSO, nil},
+		{"on the same machine, with a plain TAP", lab.KernelConfig{}, lab.VethGSO, []string{"--offload", "off"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, ctx := newLab(t, lab.Config{Hosts: 3, UnderlayOffloads: c.offloads})
+			l, ctx := newLab(t, lab.Config{Hosts: 3, Underlay: c.underlay})
 			startAgents(ctx, t, l.Hosts[:2], c.args...)
 			c.conf.Subnet = netip.MustParsePrefix("10.10.200.0/24")
 			peer, err := l.Hosts[2].AddKernelPeer(c.conf)

@@ -143,6 +143,14 @@ type conditions struct {
 	args     []string // of the agents
 }
 
+// veths is an underlay whose veths are as they are by default, or a bare wire.
+func veths(offloads bool) lab.Condition {
+	if offloads {
+		return lab.VethGSO
+	}
+	return lab.Bare
+}
+
 // super says whether superframes are on the TAP.
 func (c conditions) super() bool { return len(c.args) == 0 }
 
@@ -177,7 +185,7 @@ func TestKernelAcceptsEverySegmentBetweenAgents(t *testing.T) {
 		{"on a wire, with plain TAPs", false, []string{"--offload", "off"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, ctx := newLab(t, lab.Config{Hosts: 2, UnderlayOffloads: c.offloads, UnderlaySteered: true})
+			l, ctx := newLab(t, lab.Config{Hosts: 2, Underlay: veths(c.offloads), UnderlaySteered: true})
 			startAgents(ctx, t, l.Hosts, c.args...)
 			hosts := [2]*lab.Host(l.Hosts)
 			for _, h := range hosts {
@@ -210,7 +218,7 @@ func TestKernelPeerAndAgentAcceptEachOthersSegments(t *testing.T) {
 		{conditions{"across veths as they are, flannel's, with a plain TAP", true, plain}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, ctx := newLab(t, lab.Config{Hosts: 2, UnderlayOffloads: c.offloads, UnderlaySteered: true})
+			l, ctx := newLab(t, lab.Config{Hosts: 2, Underlay: veths(c.offloads), UnderlaySteered: true})
 			h := l.Hosts[0]
 			startAgents(ctx, t, l.Hosts[:1], c.args...)
 			peer, err := l.Hosts[1].AddKernelPeer(lab.KernelConfig{UDPCSum: c.csum, Subnet: netip.MustParsePrefix("10.10.200.0/24")})

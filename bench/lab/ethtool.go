@@ -26,17 +26,15 @@ type ethtool struct {
 	dev string
 }
 
-// offloadsOff makes a device send and receive frames as a plain wire carries them,
-// as `ethtool -K DEV tx off tso off gso off gro off` does: no superframes, no
-// unfinished checksums. A veth has all of them on by default.
-func (n *Node) offloadsOff(dev string) error {
+// setOffloads gives a device the offloads that wish wants, as `ethtool -K` does.
+func (n *Node) setOffloads(dev string, wish wish) error {
 	err := n.Do(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		return ethtool{fd, dev}.disable(offload)
+		return ethtool{fd, dev}.set(wish)
 	})
 	if err != nil {
 		return fmt.Errorf("offloads of %q in %s: %w", dev, n.Name, err)
@@ -44,48 +42,51 @@ func (n *Node) offloadsOff(dev string) error {
 	return nil
 }
 
-// offload tells whether a feature of that name makes frames differ from the
-// wire's.
-func offload(name string) bool {
-	return strings.HasPrefix(name, "tx-checksum") || strings.HasPrefix(name, "rx-gro") ||
-		strings.HasSuffix(name, "-segmentation") || name == "tx-gso-list" || name == "rx-udp-gro-forwarding"
-}
-
-// disable switches off the features that unwanted accepts, and checks that.
-func (e ethtool) disable(unwanted func(name string) bool) error {
+// set switches features on and off, and checks that.
+func (e ethtool) set(wish wish) error {
 	names, err := e.features()
-	if err != nil {
-		return err
-	}
-	before, err := e.active(len(names))
 	if err != nil {
 		return err
 	}
 	blocks := (len(names) + 31) / 32
 	set := make([]uint32, 2+2*blocks) // cmd, size, then pairs: valid, requested
 	set[0], set[1] = unix.ETHTOOL_SFEATURES, uint32(blocks)
-	for i, name := range names {
-		if unwanted(name) && before[i] {
-			set[2+2*(i/32)] |= 1 << (i % 32)
+	differing, err := e.differing(names, wish)
+	if err != nil {
+		return err
+	}
+	for _, i := range differing {
+		set[2+2*(i/32)] |= 1 << (i % 32)
+		if on, _ := wish(names[i]); on {
+			set[3+2*(i/32)] |= 1 << (i % 32)
 		}
 	}
 	if err := e.call(unsafe.Pointer(&set[0])); err != nil {
 		return err
 	}
-	after, err := e.active(len(names))
-	if err != nil {
+	differing, err = e.differing(names, wish)
+	if err != nil || len(differing) == 0 {
 		return err
 	}
 	var left []string
+	for _, i := range differing {
+		left = append(left, names[i])
+	}
+	return errors.New("cannot be switched: " + strings.Join(left, ", "))
+}
+
+// differing lists the features that are not as wished, by number.
+func (e ethtool) differing(names []string, wish wish) (list []int, err error) {
+	active, err := e.active(len(names))
+	if err != nil {
+		return nil, err
+	}
 	for i, name := range names {
-		if unwanted(name) && after[i] {
-			left = append(left, name)
+		if on, told := wish(name); told && on != active[i] {
+			list = append(list, i)
 		}
 	}
-	if len(left) > 0 {
-		return errors.New("cannot be switched off: " + strings.Join(left, ", "))
-	}
-	return nil
+	return list, nil
 }
 
 // features lists the names of the device's features, in the order of their bits.

@@ -24,16 +24,16 @@ const maxHosts = 200
 // Config says what New makes. The zero value is three hosts on an underlay of
 // 1500 bytes whose devices cut every frame to the wire's size.
 type Config struct {
-	Hosts            int            // hosts to begin with; 0 means 3, at most 200
-	Bin              string         // the uvtep program that agents run; empty: StartAgent fails
-	AgentArgs        []string       // added to the arguments of every agent
-	Network          netip.Prefix   // the overlay, told to the first host's agent; zero means 10.10.0.0/16
-	Dir              string         // logs and state; empty: a folder of its own, removed by Close
-	Log              zerolog.Logger // what the lab does; the zero logger discards
-	UnderlayMTU      int            // bytes; 0 means 1500
-	UnderlayOffloads bool           // leave the segmentation and checksum offloads of the underlay's veths on
-	UnderlaySteered  bool           // let one flow stay on one CPU of the underlay, whatever CPU sends it: see steer
-	IPv6             bool           // give the underlay IPv6 addresses too
+	Hosts           int            // hosts to begin with; 0 means 3, at most 200
+	Bin             string         // the uvtep program that agents run; empty: StartAgent fails
+	AgentArgs       []string       // added to the arguments of every agent
+	Network         netip.Prefix   // the overlay, told to the first host's agent; zero means 10.10.0.0/16
+	Dir             string         // logs and state; empty: a folder of its own, removed by Close
+	Log             zerolog.Logger // what the lab does; the zero logger discards
+	UnderlayMTU     int            // bytes; 0 means 1500
+	Underlay        Condition      // which offloads the underlay's devices have; zero means none
+	UnderlaySteered bool           // let one flow stay on one CPU of the underlay, whatever CPU sends it: see steer
+	IPv6            bool           // give the underlay IPv6 addresses too
 }
 
 // withDefaults fills in what was left out.
@@ -46,6 +46,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if !c.Network.IsValid() {
 		c.Network = netip.MustParsePrefix("10.10.0.0/16")
+	}
+	if !slices.Contains([]Condition{Bare, PlainWire, WireGRO, VethGSO}, c.Underlay) {
+		return c, fmt.Errorf("underlay %q: no such condition", c.Underlay)
 	}
 	if c.Hosts < 1 || c.Hosts > maxHosts {
 		return c, fmt.Errorf("%d hosts: want 1 to %d", c.Hosts, maxHosts)

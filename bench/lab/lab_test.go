@@ -109,8 +109,8 @@ func failed(r Report) []string {
 }
 
 func TestContainersOnThreeHostsReachEachOther(t *testing.T) {
-	for _, cfg := range []Config{{}, {UnderlayOffloads: true}, {UnderlayMTU: 1460}, {IPv6: true}} {
-		t.Run(fmt.Sprintf("offloads %v, MTU %d, IPv6 %v", cfg.UnderlayOffloads, cfg.UnderlayMTU, cfg.IPv6), func(t *testing.T) {
+	for _, cfg := range []Config{{}, {Underlay: VethGSO}, {Underlay: WireGRO}, {UnderlayMTU: 1460}, {IPv6: true}} {
+		t.Run(fmt.Sprintf("underlay %q, MTU %d, IPv6 %v", cfg.Underlay, cfg.UnderlayMTU, cfg.IPv6), func(t *testing.T) {
 			l := newMesh(t, cfg, 2)
 			r := l.Check(patient(t), Probe{Bytes: 1 << 20})
 			if got, want := len(r), 24; got != want { // 6 containers, each to the 4 of other hosts

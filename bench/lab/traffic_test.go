@@ -204,7 +204,7 @@ func checkTCP(p gopacket.Packet, tcp *layers.TCP) error {
 }
 
 func TestOffloadsLeaveSuperframesOnTheWire(t *testing.T) {
-	l := newMesh(t, Config{Hosts: 2, UnderlayOffloads: true}, 1)
+	l := newMesh(t, Config{Hosts: 2, Underlay: VethGSO}, 1)
 	wire, err := l.Hosts[1].Wire("eth0")
 	if err != nil {
 		t.Fatal(err)

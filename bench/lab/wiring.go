@@ -108,13 +108,11 @@ func (l *Lab) plug(ctx context.Context, n *Node, number int) error {
 	if err := l.fabric.addPort(ctx, fabricBridge, n.Name, n, hostDev, l.cfg.UnderlayMTU); err != nil {
 		return err
 	}
-	if !l.cfg.UnderlayOffloads {
-		if err := n.offloadsOff(hostDev); err != nil {
-			return err
-		}
-		if err := l.fabric.offloadsOff(n.Name); err != nil {
-			return err
-		}
+	if err := n.setOffloads(hostDev, l.cfg.Underlay.hosts()); err != nil {
+		return err
+	}
+	if err := l.fabric.setOffloads(n.Name, l.cfg.Underlay.fabric()); err != nil {
+		return err
 	}
 	n.Addr = underlay4(number)
 	if l.cfg.IPv6 {
