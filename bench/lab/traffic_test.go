@@ -100,7 +100,7 @@ func TestUDPCountsWhatArrives(t *testing.T) {
 }
 
 func TestTallyTellsDoubledAndReordered(t *testing.T) {
-	var got tally
+	got := tally{next: make([]uint64, 1)}
 	for _, seq := range []uint64{0, 1, 3, 2, 2, 200, 1} {
 		got.count(binary.BigEndian.AppendUint64(nil, seq))
 	}
@@ -109,6 +109,43 @@ func TestTallyTellsDoubledAndReordered(t *testing.T) {
 	want := Transfer{Bytes: 5 * 8, Received: 5, Doubled: 2, Reordered: 1}
 	if got.Transfer != want {
 		t.Errorf("got %+v, want %+v", got.Transfer, want)
+	}
+}
+
+func TestTallyOfManyFlowsKnowsEachOnesOrder(t *testing.T) {
+	got := tally{next: make([]uint64, 2)}
+	for _, seq := range []uint64{1, 3, 0, 2, 7, 5, 4} { // 5 alone comes after a later one of its flow
+		got.count(binary.BigEndian.AppendUint64(nil, seq))
+	}
+	want := Transfer{Bytes: 7 * 8, Received: 7, Reordered: 1}
+	if got.Transfer != want {
+		t.Errorf("got %+v, want %+v", got.Transfer, want)
+	}
+}
+
+func TestSprayReachesAllTargetsInTurn(t *testing.T) {
+	l := newMesh(t, Config{Hosts: 3}, 1)
+	from, b, c := l.Hosts[0].Containers[0], l.Hosts[1].Containers[0], l.Hosts[2]
+	to := []Target{{Node: b.Node}, {Node: c.Node, At: c.Subnet.Masked().Addr()}}
+	f := Flow{Bytes: 640 * 64, Size: 64, Streams: 64}
+	got, err := from.Spray(patient(t), to, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Took = 0
+	if want := (Transfer{Bytes: 640 * 64, Sent: 640, Received: 640}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	unblock, err := c.Block(Block{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unblock()
+	if got, err := from.Spray(patient(t), to, f); err != nil || got.Received != 320 {
+		t.Errorf("one of two targets blocked: got %+v, error %v, want half", got, err)
+	}
+	if _, err := from.Spray(patient(t), nil, f); err == nil {
+		t.Error("no target was taken")
 	}
 }
 

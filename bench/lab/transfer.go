@@ -16,7 +16,7 @@ type Flow struct {
 	Bytes   int64         // how much
 	For     time.Duration // or for how long
 	At      netip.Addr    // the receiver's address to use; zero means its Addr
-	Streams int           // parallel TCP connections; 0 means 1
+	Streams int           // parallel TCP connections, or UDP flows that take turns; 0 means 1
 	Size    int           // bytes of payload in a UDP datagram, at least 8; 0 means 1200
 	NoHash  bool          // TCP: do not compare SHA-256 sums, which cost throughput
 }
@@ -41,6 +41,15 @@ func (f Flow) withDefaults(to *Node) (Flow, error) {
 		return f, fmt.Errorf("flow: %d streams", f.Streams)
 	}
 	return f, nil
+}
+
+// over tells whether a flow of datagrams that began at start is used up when that
+// many have been sent.
+func (f Flow) over(start time.Time, sent int64) bool {
+	if f.For > 0 {
+		return time.Since(start) >= f.For
+	}
+	return sent*int64(f.Size) >= f.Bytes
 }
 
 // Transfer is what came of a flow.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -44,18 +43,11 @@ func (n *Node) UDP(ctx context.Context, to *Node, f Flow) (Transfer, error) {
 }
 
 func (n *Node) udp(ctx context.Context, to *Node, f Flow) (Transfer, error) {
-	var in *net.UDPConn
-	err := to.Do(func() (err error) {
-		in, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(f.At, 0)))
-		return err
-	})
+	in, err := Target{to, f.At}.listen()
 	if err != nil {
 		return Transfer{}, err
 	}
 	defer in.Close()
-	if err := bigBuffer(in); err != nil {
-		return Transfer{}, err
-	}
 	out, err := n.Dial(ctx, "udp", in.LocalAddr().String())
 	if err != nil {
 		return Transfer{}, err
@@ -64,7 +56,7 @@ func (n *Node) udp(ctx context.Context, to *Node, f Flow) (Transfer, error) {
 	defer closeOnEnd(ctx, out, in)()
 
 	start := time.Now()
-	got := &tally{last: start}
+	got := &tally{last: start, next: make([]uint64, 1)}
 	var wg sync.WaitGroup
 	wg.Go(func() { got.collect(in, f.Size) })
 	sent, err := blast(out.(*net.UDPConn), f, start)
@@ -126,7 +118,7 @@ func blast(c *net.UDPConn, f Flow, start time.Time) (sent int64, err error) {
 type tally struct {
 	Transfer
 	seen []uint64    // a bit a number
-	next uint64      // one above the highest number seen
+	next []uint64    // by flow: one above the highest number seen; the flows take turns
 	last time.Time   // when something arrived
 	over atomic.Bool // the sender is done
 	err  error
@@ -175,8 +167,9 @@ func (t *tally) count(b []byte) {
 	t.seen[word] |= bit
 	t.Received++
 	t.Bytes += int64(len(b))
-	if seq < t.next {
+	next := &t.next[seq%uint64(len(t.next))]
+	if seq < *next {
 		t.Reordered++
 	}
-	t.next = max(t.next, seq+1)
+	*next = max(*next, seq+1)
 }
