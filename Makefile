@@ -8,15 +8,25 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME ?= 20s
 LAB_ARGS ?=
+SLOWER   ?= 20
+
+# The stages of the data path that have no system call in them, many short runs
+# each. One thread: a second one has nothing to do.
+STAGES = $(GO) test -run '^$$' -cpu 1 -count 8 -benchtime 200ms \
+	-bench '^Benchmark(Out|In|FDBLookup|Split|Merge|Sum)$$' ./bench ./encap/offload ./encap/ether
+BENCHSTAT = $(GO) tool benchstat -table pkg -ignore .config
+# Where figures come from, as benchmark files say it.
+ORIGIN = echo "kernel: $$(uname -r)"; echo "go: $$($(GO) env GOVERSION)"
 
 # End-to-end tests need root for network namespaces. They fail without it
 # instead of being skipped.
 export UVTEP_LAB = require
 
-.PHONY: help build lab test test-full check race bench fuzz clean
+.PHONY: help build lab test test-full check race fuzz clean
+.PHONY: bench bench-check bench-baseline
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/uvtep, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/uvtep ./cmd/uvtep
@@ -43,8 +53,19 @@ check: ## formatting, vet, staticcheck, tidy modules
 race: ## the tests under the race detector (needs a C compiler)
 	$(GO) test -race -timeout 20m ./...
 
-bench: ## speed: ns and allocations a frame, lookups, and the lab beside the kernel's vxlan
-	$(GO) test -run '^$$' -bench . ./bench
+bench: ## speed, once: ns and allocations a frame, lookups, and the lab beside the kernel's vxlan (root)
+	$(GO) test -run '^$$' -timeout 30m -bench . ./bench
+
+bench-check: ## fails when a stage is SLOWER per cent (20) slower than bench/baseline.txt or allocates; measures the machine too
+	@mkdir -p bin
+	$(STAGES) >bin/stages.txt
+	$(BENCHSTAT) -filter '.unit:sec/op' bench/baseline.txt bin/stages.txt
+	@$(BENCHSTAT) -format csv bench/baseline.txt bin/stages.txt 2>/dev/null | $(GO) run ./bench/check -slower $(SLOWER)
+
+bench-baseline: ## measures bench/baseline.txt anew, in two passes: a promise, so say why in the commit
+	@mkdir -p bin
+	set -o pipefail; { $(ORIGIN); $(STAGES) && $(STAGES); } | tee bin/stages.txt
+	mv bin/stages.txt bench/baseline.txt
 
 fuzz: ## every fuzz target for FUZZTIME (default 20s) each
 	@set -e; for p in $$($(GO) list ./...); do \

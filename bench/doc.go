@@ -5,5 +5,7 @@
 //	go test ./bench                  the tests (root)
 //	go test -run '^$' -bench . ./bench
 //
+//	make bench-check                 the stages beside baseline.txt
+//
 // No test here asserts a time; benchmarks measure and assert nothing.
 package bench
