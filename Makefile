@@ -8,6 +8,7 @@ COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME ?= 20s
 LAB_ARGS ?=
+ROUNDS   ?= 5
 SLOWER   ?= 20
 
 # The stages of the data path that have no system call in them, many short runs
@@ -23,7 +24,7 @@ ORIGIN = echo "kernel: $$(uname -r)"; echo "go: $$($(GO) env GOVERSION)"
 export UVTEP_LAB = require
 
 .PHONY: help build lab test test-full check race fuzz clean
-.PHONY: bench bench-check bench-baseline
+.PHONY: bench bench-lab bench-charts bench-check bench-baseline
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,14 @@ race: ## the tests under the race detector (needs a C compiler)
 
 bench: ## speed, once: ns and allocations a frame, lookups, and the lab beside the kernel's vxlan (root)
 	$(GO) test -run '^$$' -timeout 30m -bench . ./bench
+
+bench-lab: ## uvtep beside the kernel's vxlan, ROUNDS times (5), into docs/performance/lab.txt (root; a quarter of an hour)
+	@mkdir -p bin
+	set -o pipefail; { echo "commit: $(VERSION)"; $(ORIGIN); $(GO) test -run '^$$' -timeout 60m -bench Lab -benchtime 1x -count $(ROUNDS) ./bench; } | tee bin/lab.txt
+	mv bin/lab.txt docs/performance/lab.txt
+
+bench-charts: ## charts and tables of docs/performance.md, from docs/performance/lab.txt
+	$(GO) run ./bench/chart -charts docs/performance -page docs/performance.md docs/performance/lab.txt
 
 bench-check: ## fails when a stage is SLOWER per cent (20) slower than bench/baseline.txt or allocates; measures the machine too
 	@mkdir -p bin

@@ -5,6 +5,7 @@
 //	go test ./bench                  the tests (root)
 //	go test -run '^$' -bench . ./bench
 //
+//	make bench-lab bench-charts      five rounds, and docs/performance.md made of them
 //	make bench-check                 the stages beside baseline.txt
 //
 // No test here asserts a time; benchmarks measure and assert nothing.
