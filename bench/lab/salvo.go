@@ -40,6 +40,9 @@ const turns = 251
 
 func newSalvo(v Volley, from, to []*net.UDPConn) *salvo {
 	s := &salvo{Volley: v, from: from, to: to, text: make([]byte, v.Size+turns), news: make(chan struct{}, 1), tallies: make([]tally, v.Flows)}
+	for i := range s.tallies {
+		s.tallies[i].next = make([]uint64, 1)
+	}
 	_, _ = rand.NewChaCha8([32]byte{}).Read(s.text)
 	return s
 }
