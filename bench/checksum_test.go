@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -149,6 +150,8 @@ func checkTrain(ctx context.Context, t *testing.T, w *lab.Wire, sent [][]byte, s
 		join := func(a, b []byte) []byte { return append(bytes.Clone(a), b[head:]...) }
 		want = [][]byte{join(sent[0], sent[1]), sent[2], join(sent[3], sent[4])}
 	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // only where one is missing
+	defer cancel()
 	for i, f := range want {
 		got, err := w.Find(ctx, func(f lab.Frame) bool { return !f.Outgoing && ether.Frame(f.Data).Type() != ether.TypeARP })
 		must(t, err)

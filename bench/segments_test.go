@@ -23,39 +23,79 @@ var harm = []string{
 	"Udp6InErrors", "Udp6InCsumErrors", "Udp6RcvbufErrors", "Udp6SndbufErrors", "Udp6MemErrors",
 }
 
-// end is a host as the overlay knows it: its device and the addresses there.
+// end is where segments are sent from and to: a host, known to the overlay by its
+// device and the addresses there, or a container on it.
 type end struct {
-	*lab.Host
-	dev string
-	at  [2]netip.Addr // IPv4, IPv6
+	*lab.Node
+	host *lab.Host
+	dev  string
+	at   [2]netip.Addr // IPv4, IPv6
 }
 
-// join makes ends of two hosts whose overlay works over IPv4, and gives them
-// IPv6: the addresses and neighbours that a dual-stack network would bring.
+// join makes ends of two hosts whose overlay works over IPv4. Nothing waits for an
+// answer to ARP, or is lost while it waits.
 func join(t *testing.T, hosts [2]*lab.Host, devs [2]string) (ends [2]end) {
 	t.Helper()
 	for i, h := range hosts {
-		at6 := netip.MustParseAddr(fmt.Sprintf("fd00:10::%d", h.ID))
-		ends[i] = end{h, devs[i], [2]netip.Addr{h.Subnet.Masked().Addr(), at6}}
-		must(t, h.AddAddr(devs[i], netip.PrefixFrom(at6, 64)))
-		calm(t, h)
+		ends[i] = end{h.Node, h, devs[i], [2]netip.Addr{h.Subnet.Masked().Addr()}}
+		calm(t, h.Node)
 	}
+	know(t, ends, 0)
+	return ends
+}
+
+// join6 is join with IPv6 too: with the addresses and neighbours that a dual-stack
+// network would bring.
+func join6(t *testing.T, hosts [2]*lab.Host, devs [2]string) [2]end {
+	t.Helper()
+	ends := join(t, hosts, devs)
+	for i := range ends {
+		e := &ends[i]
+		e.at[1] = netip.MustParseAddr(fmt.Sprintf("fd00:10::%d", e.host.ID))
+		must(t, e.AddAddr(e.dev, netip.PrefixFrom(e.at[1], 64)))
+	}
+	know(t, ends, 1)
+	return ends
+}
+
+// know makes two ends neighbours for good.
+func know(t *testing.T, ends [2]end, family int) {
+	t.Helper()
 	for i, e := range ends {
 		far, err := ends[1-i].Link(ends[1-i].dev)
-		must(t, err)
-		for _, at := range ends[1-i].at { // nothing waits for an answer, or is lost while it waits
-			must(t, e.AddNeighbour(e.dev, at, far.MAC))
-		}
+		must(t, err, e.AddNeighbour(e.dev, ends[1-i].at[family], far.MAC))
 	}
-	return ends
 }
 
 // calm keeps the kernel from sending again what only comes late, as on a busy
 // machine, and windows smaller than the queues on the way.
-func calm(t *testing.T, h *lab.Host) {
+func calm(t *testing.T, n *lab.Node) {
 	t.Helper()
-	must(t, h.Sysctl("net/ipv4/tcp_early_retrans", "0"), h.Sysctl("net/ipv4/tcp_rmem", "4096 131072 262144"))
-	_ = h.Sysctl("net/ipv4/tcp_rto_min_us", "10000000") // from Linux 6.11 on
+	must(t, n.Sysctl("net/ipv4/tcp_early_retrans", "0"), n.Sysctl("net/ipv4/tcp_rmem", "4096 131072 262144"))
+	_ = n.Sysctl("net/ipv4/tcp_rto_min_us", "10000000") // from Linux 6.11 on
+}
+
+// behind makes ends of containers behind the hosts of others. The devices that
+// lead to them have no offloads: a host's kernel cuts what the agent merged, and
+// finishes its checksums, so that the container's sees every segment as it is.
+// Otherwise it would take an unfinished checksum for right.
+func behind(ctx context.Context, t *testing.T, hosts [2]end) (ends [2]end) {
+	t.Helper()
+	for i, e := range hosts {
+		h := e.host
+		net6 := func(n, host int) netip.Prefix {
+			return netip.MustParsePrefix(fmt.Sprintf("fd00:10:%d::%d/64", n, host))
+		}
+		must(t, h.AddContainers(ctx, 1), h.OffloadsOff("c1"))
+		c, far := h.Containers[0], hosts[1-i]
+		must(t, h.AddAddr("docker0", net6(h.ID, 1)), h.AddRoute(e.dev, net6(far.host.ID, 0).Masked(), far.at[1]))
+		must(t, c.AddAddr("eth0", net6(h.ID, 2)), c.AddRoute("eth0", netip.MustParsePrefix("fd00:10::/32"), net6(h.ID, 1).Addr()))
+		own, err := c.Link("eth0")
+		must(t, err, h.AddNeighbour("docker0", net6(h.ID, 2).Addr(), own.MAC)) // a router asks from a link-local address, which a lab has not
+		calm(t, c.Node)
+		ends[i] = end{c.Node, h, "eth0", [2]netip.Addr{c.Addr, net6(h.ID, 2).Addr()}}
+	}
+	return ends
 }
 
 // exchange sends TCP and UDP, as datagrams and as superframes, both ways over
@@ -160,18 +200,20 @@ func (c conditions) super() bool { return len(c.args) == 0 }
 func (c conditions) check(ctx context.Context, t *testing.T, ends [2]end) {
 	t.Helper()
 	exchange(ctx, t, ends)
+	exchange(ctx, t, behind(ctx, t, ends))
 	tap, wire := watch(ctx, t, ends[0].Node, ends[0].dev), watch(ctx, t, ends[0].Node, "eth0")
 	for i, e := range ends {
 		if _, err := e.TCP(ctx, ends[1-i].Node, lab.Flow{Bytes: 4 << 20, At: ends[1-i].at[0]}); err != nil {
 			t.Error(err)
 		}
 	}
-	v := lab.Volley{At: [2]netip.Addr{ends[0].at[0], ends[1].at[0]}, Flows: 8, Rounds: 5, Burst: 30, Size: ends[0].MTU - 28, Segment: true}
+	v := lab.Volley{At: [2]netip.Addr{ends[0].at[0], ends[1].at[0]}, Flows: 8, Rounds: 5, Burst: 30, Size: ends[0].host.MTU - 28, Segment: true}
 	if _, err := ends[0].Volley(ctx, ends[1].Node, v); err != nil {
 		t.Error(err)
 	}
-	if n := tap(); n > ends[0].MTU != c.super() {
-		t.Errorf("the longest frame on the TAP has %d bytes at an MTU of %d; superframes: want %v", n, ends[0].MTU, c.super())
+	mtu := ends[0].host.MTU
+	if n := tap(); n > mtu != c.super() {
+		t.Errorf("the longest frame on the TAP has %d bytes at an MTU of %d; superframes: want %v", n, mtu, c.super())
 	}
 	if n := wire(); n > 1500 != c.offloads {
 		t.Errorf("the longest frame on the underlay has %d bytes at an MTU of 1500; superframes: want %v", n, c.offloads)
@@ -193,7 +235,7 @@ func TestKernelAcceptsEverySegmentBetweenAgents(t *testing.T) {
 					return strings.Contains(routesOf(t, h), "via"), routesOf(t, h)
 				})
 			}
-			c.check(ctx, t, join(t, hosts, [2]string{hosts[0].TAP, hosts[1].TAP}))
+			c.check(ctx, t, join6(t, hosts, [2]string{hosts[0].TAP, hosts[1].TAP}))
 			for _, h := range hosts {
 				s := readStats(ctx, t, h)
 				if split, merged := s.Counts["SplitSuperframes"] > 0, s.Counts["Records"] < s.Counts["Written"]; split != c.super() || merged != c.super() {
@@ -230,7 +272,7 @@ func TestKernelPeerAndAgentAcceptEachOthersSegments(t *testing.T) {
 			eventually(ctx, t, "there is a route to the kernel peer", func() (bool, string) {
 				return strings.Contains(routesOf(t, h), "10.10.200.0/24"), routesOf(t, h)
 			})
-			c.check(ctx, t, join(t, [2]*lab.Host(l.Hosts), [2]string{h.TAP, peer.Name}))
+			c.check(ctx, t, join6(t, [2]*lab.Host(l.Hosts), [2]string{h.TAP, peer.Name}))
 		})
 	}
 }

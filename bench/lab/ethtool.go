@@ -26,6 +26,11 @@ type ethtool struct {
 	dev string
 }
 
+// OffloadsOff makes a device send and receive frames as a plain wire carries them,
+// as `ethtool -K DEV tx off tso off gso off gro off` does: no superframes, no
+// unfinished checksums. A veth has all of them on by default.
+func (n *Node) OffloadsOff(dev string) error { return n.setOffloads(dev, Bare.hosts()) }
+
 // setOffloads gives a device the offloads that wish wants, as `ethtool -K` does.
 func (n *Node) setOffloads(dev string, wish wish) error {
 	err := n.Do(func() error {

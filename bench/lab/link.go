@@ -166,6 +166,11 @@ func (n *Node) addRoute(dev string, dst netip.Prefix, via netip.Addr, onlink boo
 	})
 }
 
+// AddRoute adds a route through a device to a router on it.
+func (n *Node) AddRoute(dev string, dst netip.Prefix, via netip.Addr) error {
+	return n.addRoute(dev, dst, via, true)
+}
+
 // AddUnreachable makes a destination one that the kernel refuses to send to.
 func (n *Node) AddUnreachable(dst netip.Prefix) error {
 	if err := n.nl.RouteAdd(&netlink.Route{Dst: ipNet(dst), Type: unix.RTN_UNREACHABLE}); err != nil {
