@@ -32,7 +32,7 @@ type Config struct {
 	Log             zerolog.Logger // what the lab does; the zero logger discards
 	UnderlayMTU     int            // bytes; 0 means 1500
 	Underlay        Condition      // which offloads the underlay's devices have; zero means none
-	UnderlaySteered bool           // let one flow stay on one CPU of the underlay, whatever CPU sends it: see steer
+	UnderlaySteered bool           // let one flow stay on one CPU behind every veth, the containers' too: see steer
 	IPv6            bool           // give the underlay IPv6 addresses too
 }
 

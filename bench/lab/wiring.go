@@ -77,6 +77,13 @@ func (n *Node) addPort(ctx context.Context, bridge, port string, far *Node, dev 
 	if err != nil {
 		return err
 	}
+	if n.lab.cfg.UnderlaySteered {
+		unsteer, err := steer(n, far)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unsteer() }()
+	}
 	a := netlink.NewLinkAttrs()
 	a.Name, a.MTU, a.MasterIndex = port, mtu, br.Attrs().Index
 	veth := netlink.NewVeth(a)
@@ -98,13 +105,6 @@ func (n *Node) addPort(ctx context.Context, bridge, port string, far *Node, dev 
 
 // plug wires a node to the fabric under a number of the underlay.
 func (l *Lab) plug(ctx context.Context, n *Node, number int) error {
-	if l.cfg.UnderlaySteered {
-		unsteer, err := steer(l.fabric, n)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = unsteer() }()
-	}
 	if err := l.fabric.addPort(ctx, fabricBridge, n.Name, n, hostDev, l.cfg.UnderlayMTU); err != nil {
 		return err
 	}
