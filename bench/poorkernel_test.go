@@ -39,9 +39,10 @@ var riches = []wealth{
 	}},
 	{name: "IFF_VNET_HDR", said: `"vnet_hdr":"TUNSETIFF: `, flags: unix.IFF_VNET_HDR},
 	{name: "IFF_MULTI_QUEUE", said: `"multi_queue":"TUNSETIFF: `, flags: unix.IFF_MULTI_QUEUE},
+	{name: "IFF_DETACH_QUEUE", said: `"steady_flows":"TUNSETQUEUE: `, rules: []rule{{Call: unix.SYS_IOCTL, Args: []arg{{1, unix.TUNSETQUEUE}}}}},
 	{name: "sendmmsg", said: `"sendmmsg":"`, rules: []rule{{Call: unix.SYS_SENDMMSG}}},
 	{name: "recvmmsg", said: `"recvmmsg":"`, rules: []rule{{Call: unix.SYS_RECVMMSG}}},
-	{name: "priority", said: `"reason":"sched_setscheduler: `, rules: []rule{{Call: unix.SYS_SCHED_SETSCHEDULER}, {Call: unix.SYS_SETPRIORITY}}},
+	{name: "priority", said: `"reason":"setpriority: `, rules: []rule{{Call: unix.SYS_SCHED_SETSCHEDULER}, {Call: unix.SYS_SETPRIORITY}}},
 	{name: "ppoll", said: `"ppoll":"`, rules: []rule{{Call: unix.SYS_PPOLL}}},
 }
 

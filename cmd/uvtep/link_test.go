@@ -37,6 +37,7 @@ func TestLinkIsPrintedForPeople(t *testing.T) {
   source_ports 2
   offload      auto: on
   multi_queue  yes
+  steady_flows yes
   vnet_hdr     yes
   tso          yes
   uso          yes
@@ -78,6 +79,7 @@ func TestLinkTellsWhyAFeatureIsMissing(t *testing.T) {
   source_ports 2
   offload      auto, but off: it needs vnet_hdr
   multi_queue  yes
+  steady_flows yes
   vnet_hdr     no: it needs multi_queue
   tso          no: it needs vnet_hdr
   uso          no

@@ -94,7 +94,7 @@ func (p *plane) view() any {
 }
 
 // featureNames are the features in the order in which they are shown.
-var featureNames = []string{"multi_queue", "vnet_hdr", "tso", "uso", "udp_segment", "udp_gro", "mmsg", "ppoll", "priority"}
+var featureNames = []string{"multi_queue", "steady_flows", "vnet_hdr", "tso", "uso", "udp_segment", "udp_gro", "mmsg", "ppoll", "priority"}
 
 // features tells of each feature whether it is in use, and why not.
 func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities, priority featureView) map[string]featureView {
@@ -106,15 +106,16 @@ func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities, priorit
 	}
 	on := o.wish == offloadAuto
 	return map[string]featureView{
-		"multi_queue": feat(t.MultiQueue, t.Reason["multi_queue"]),
-		"vnet_hdr":    feat(t.VnetHdr, o.whyPlain(t)),
-		"tso":         feat(on && t.TCP, o.whyOff(t, "tso")),
-		"uso":         feat(on && t.UDP, o.whyOff(t, "uso")),
-		"udp_segment": feat(u.UDPSegment, u.Reason["udp_segment"]),
-		"udp_gro":     feat(u.UDPGRO, u.Reason["udp_gro"]),
-		"mmsg":        feat(u.Mmsg, trimStart(mmsg)),
-		"ppoll":       feat(u.Reason["ppoll"] == "", u.Reason["ppoll"]),
-		"priority":    priority,
+		"multi_queue":  feat(t.MultiQueue, t.Reason["multi_queue"]),
+		"steady_flows": feat(t.Reason["steady_flows"] == "", t.Reason["steady_flows"]),
+		"vnet_hdr":     feat(t.VnetHdr, o.whyPlain(t)),
+		"tso":          feat(on && t.TCP, o.whyOff(t, "tso")),
+		"uso":          feat(on && t.UDP, o.whyOff(t, "uso")),
+		"udp_segment":  feat(u.UDPSegment, u.Reason["udp_segment"]),
+		"udp_gro":      feat(u.UDPGRO, u.Reason["udp_gro"]),
+		"mmsg":         feat(u.Mmsg, trimStart(mmsg)),
+		"ppoll":        feat(u.Reason["ppoll"] == "", u.Reason["ppoll"]),
+		"priority":     priority,
 	}
 }
 

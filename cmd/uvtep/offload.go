@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/uvtep/uvtep/internal/admin"
 	"github.com/uvtep/uvtep/switch/tap"
@@ -15,6 +17,10 @@ const (
 )
 
 func validOffload(s string) bool { return s == offloadAuto || s == offloadOff }
+
+// renewalPatience is how long a change waits for a TAP that is made anew: less
+// than the one who asked does, so that the answer still reaches it.
+const renewalPatience = 5 * time.Second
 
 // offloadPath is where an agent is told to turn the offloads on and off.
 const offloadPath = "/v1/link/offload"
@@ -69,6 +75,8 @@ func (p *plane) setOffload(ctx context.Context, c offloadChange) (any, error) {
 		return nil, fmt.Errorf("turn offload %s: %w; say it once more, or restart the agent with --offload %s", c.Offload, err, c.Offload)
 	}
 	if renewal != nil {
+		ctx, cancel := context.WithTimeout(ctx, renewalPatience)
+		defer cancel()
 		select {
 		case <-renewal:
 		case <-ctx.Done():
@@ -86,6 +94,8 @@ func (p *plane) turn(ctx context.Context, wish string) (renewal <-chan struct{},
 	p.wish = wish
 	p.log.Info().Str("tap", p.name).Str("offload", wish).Msg("offload wish changed")
 	switch {
+	case p.shut: // its descriptors may be somebody else's by now
+		err = errors.New("the agent is stopping")
 	case p.renewal != nil: // it will be as is wished
 	case wish == offloadOff:
 		err = p.stopSuperframes(ctx)

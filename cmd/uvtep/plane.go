@@ -27,6 +27,7 @@ type plane struct {
 
 	mu      sync.Mutex
 	dev     *tap.Device      // guarded by mu, as all below
+	shut    bool             // dev is closed for good
 	sw      *vswitch.Switch  // of dev
 	link    hostnet.Link     // the TAP as it was dressed last
 	addrs   []netip.Prefix   // that it carries
@@ -337,6 +338,7 @@ func (p *plane) renamed(name string) {
 func (p *plane) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.shut = true
 	if p.dev == nil {
 		return nil
 	}

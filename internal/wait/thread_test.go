@@ -2,43 +2,109 @@ package wait
 
 import (
 	"errors"
+	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// placed runs Thread on a goroutine of its own, and tells what became of its
-// thread: the niceness, the policy.
-func placed(t *testing.T, nice int) (gotNice, policy int) {
+// stand is where a thread stands.
+type stand struct{ nice, policy int }
+
+// placed runs Thread on a goroutine of its own, and tells where its thread stands
+// then, and where the others of the process do meanwhile.
+func placed(t *testing.T, nice int, before func() error) (own stand, others map[int]int) {
 	t.Helper()
 	done := make(chan error)
 	go func() {
-		err := Thread(nice)
-		gotNice, policy = place(&err)
-		done <- err
+		runtime.LockOSThread()
+		err := errors.Join(before(), Thread(nice))
+		n, p, perr := place()
+		own, others = stand{n, p}, nices(unix.Gettid())
+		done <- errors.Join(err, perr)
 	}()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	return gotNice, policy
+	return own, others
 }
 
-// place reads where the calling thread stands.
-func place(err *error) (nice, policy int) {
-	prio, perr := unix.Getpriority(unix.PRIO_PROCESS, 0)
-	p, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETSCHEDULER, 0, 0, 0)
-	if errno != 0 {
-		perr = errors.Join(perr, errno)
+// nices reads the niceness of all threads but one.
+func nices(but int) map[int]int {
+	all := map[int]int{}
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, e := range tasks {
+		tid, _ := strconv.Atoi(e.Name())
+		if prio, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err == nil && tid != but {
+			all[tid] = 20 - prio
+		}
 	}
-	*err = errors.Join(*err, perr)
-	return 20 - prio, int(p) // the bare call counts from 40 down
+	return all
 }
+
+func nothing() error { return nil }
 
 func TestThreadGetsItsPlaceAndNoOtherDoes(t *testing.T) {
-	if nice, policy := placed(t, 7); nice != 7 || policy != schedBatch {
-		t.Errorf("nice %d, policy %d, want 7 and %d", nice, policy, schedBatch)
+	was, _, err := place()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if nice, policy := placed(t, 0); nice != 0 || policy != 0 {
-		t.Errorf("a thread asked for with nice 0 has nice %d, policy %d, want 0 and 0", nice, policy)
+	own, others := placed(t, was+3, nothing)
+	if want := (stand{was + 3, schedBatch}); own != want {
+		t.Errorf("got %+v, want %+v", own, want)
 	}
+	if len(others) == 0 {
+		t.Error("there is no other thread, which proves nothing")
+	}
+	for tid, nice := range others {
+		if nice != was {
+			t.Errorf("thread %d has niceness %d, want %d as before", tid, nice, was)
+		}
+	}
+}
+
+func TestThreadWithABetterPlaceKeepsIt(t *testing.T) {
+	better := func() error { return unix.Setpriority(unix.PRIO_PROCESS, 0, -7) }
+	if own, _ := placed(t, -5, better); own != (stand{-7, schedOther}) {
+		t.Errorf("got %+v, want niceness -7 and the ordinary policy", own)
+	}
+}
+
+// Without the right to a better niceness, SCHED_BATCH would be a loss.
+func TestThreadThatIsRefusedStaysAsItWas(t *testing.T) {
+	was, _, err := place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error)
+	var own stand
+	go func() {
+		runtime.LockOSThread() // and not unlocked: the thread ends with its loss
+		err := forgoNice()
+		if terr := Thread(was - 5); terr == nil {
+			err = errors.Join(err, errors.New("Thread was not refused"))
+		}
+		n, p, perr := place()
+		own = stand{n, p}
+		got <- errors.Join(err, perr)
+	}()
+	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+	if want := (stand{was, schedOther}); own != want {
+		t.Errorf("got %+v, want %+v", own, want)
+	}
+}
+
+// forgoNice takes CAP_SYS_NICE from the calling thread.
+func forgoNice() error {
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var d [2]unix.CapUserData
+	if err := unix.Capget(&h, &d[0]); err != nil {
+		return err
+	}
+	d[0].Effective &^= 1 << unix.CAP_SYS_NICE
+	return unix.Capset(&h, &d[0])
 }

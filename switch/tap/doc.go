@@ -1,8 +1,9 @@
 // Package tap is the TAP side of a switch: a Linux TAP device and its queues.
 //
 // A device has one or more queues; each is a file of its own on which the
-// kernel hands over the frames of some flows and takes frames back. Every
-// queue is opened by github.com/songgao/water. What a queue hands over, and
+// kernel hands over the frames of some flows, opened by
+// github.com/songgao/water, and a second file, its twin, on which it takes
+// frames back. What a queue hands over, and
 // what it takes, is a record:
 //
 //	+----------------------------+------------------------------+
@@ -19,7 +20,13 @@
 // IFF_VNET_HDR belongs to the device but can only be asked for by the first
 // queue attached, and water cannot ask for it. So Open attaches an anchor
 // queue of its own first, which settles the flags, lets water attach the
-// queues proper, reads the flags back (TUNGETIFF) and lets the anchor go.
+// queues proper, and reads the flags back (TUNGETIFF).
+//
+// The kernel moves a flow to the queue that a frame of it was last written to.
+// So nothing is written to the queues that are read: the anchor, and one queue
+// more for each further one, are detached and become the twins that are written
+// to, until the device is closed (twin_linux.go). A Device made by Adopt has
+// none, and writes to its queues.
 //
 // # Lifetime
 //

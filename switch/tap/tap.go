@@ -42,8 +42,8 @@ type Capabilities struct {
 	VnetHdr    bool
 	TCP        bool // superframes of TCP and unfinished checksums, both ways
 	UDP        bool // superframes of UDP
-	// Reason tells by feature name ("multi_queue", "vnet_hdr", "tso", "uso")
-	// why it is not there.
+	// Reason tells by feature name ("multi_queue", "vnet_hdr", "tso", "uso",
+	// "steady_flows": a flow keeps its queue) why it is not there.
 	Reason map[string]string
 }
 

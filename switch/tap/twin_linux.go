@@ -15,24 +15,28 @@ import (
 // that its hash says.
 
 // twins makes the twins of a device's queues, of which the anchor is the first
-// and still attached. They are made before the queues, so that the number that
-// each had while it was attached stays below that of the queues. None: there is
-// one queue only, or the kernel refuses.
+// and still attached. They are made before the queues and detached from the last
+// to the first, so that each keeps its number: a frame is received on the queue
+// (skb_record_rx_queue) whose twin it is written to. None: there is one queue
+// only, or the kernel refuses, which is noted.
 func (d *Device) twins(anchor, queues int, flags uint16) []int {
 	if anchor < 0 {
 		return nil
 	}
-	fds := []int{anchor}
-	for len(fds) < queues {
-		fd, err := setIff(d.Name, flags)
-		if err == nil {
+	fds, err := []int{anchor}, error(nil)
+	for len(fds) < queues && err == nil {
+		var fd int
+		if fd, err = setIff(d.Name, flags); err == nil {
 			fds = append(fds, fd)
-			err = detach(fd)
 		}
-		if err != nil {
-			closeAll(fds[1:])
-			return fds[:1]
-		}
+	}
+	for i := len(fds) - 1; i > 0 && err == nil; i-- {
+		err = detach(fds[i])
+	}
+	if err != nil {
+		d.unsteady(err)
+		closeAll(fds[1:])
+		return fds[:1]
 	}
 	return fds
 }
@@ -44,7 +48,12 @@ func (d *Device) writeTo(twins []int) {
 	if len(twins) == 0 {
 		return
 	}
-	if len(twins) < len(d.Queues) || detach(twins[0]) != nil {
+	if len(twins) < len(d.Queues) {
+		closeAll(twins)
+		return
+	}
+	if err := detach(twins[0]); err != nil {
+		d.unsteady(err)
 		closeAll(twins)
 		return
 	}
@@ -52,6 +61,9 @@ func (d *Device) writeTo(twins []int) {
 		q.out = twins[i]
 	}
 }
+
+// unsteady notes why flows may change their queue.
+func (d *Device) unsteady(why error) { d.Capabilities.Reason["steady_flows"] = why.Error() }
 
 // detach takes a queue out of use: nothing is handed to it any more.
 func detach(fd int) error {
