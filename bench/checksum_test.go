@@ -91,6 +91,7 @@ func TestWrongChecksumStaysWrong(t *testing.T) {
 			return strings.Contains(routesOf(t, h), "10.10.77.0/24"), routesOf(t, h)
 		})
 		must(t, h.AddAddr(h.TAP, netip.PrefixFrom(at6, 64)))
+		owns(t, h.Node, at6)
 		tap, err := h.Link(h.TAP)
 		must(t, err)
 		inside, err := h.Wire(h.TAP)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -53,9 +54,22 @@ func join6(t *testing.T, hosts [2]*lab.Host, devs [2]string) [2]end {
 		e := &ends[i]
 		e.at[1] = netip.MustParseAddr(fmt.Sprintf("fd00:10::%d", e.host.ID))
 		must(t, e.AddAddr(e.dev, netip.PrefixFrom(e.at[1], 64)))
+		owns(t, e.Node, e.at[1])
 	}
 	know(t, ends, 1)
 	return ends
+}
+
+// owns waits until an IPv6 address is a node's own, which the kernel makes it in the
+// background; what is for it before is dropped.
+func owns(t *testing.T, n *lab.Node, a netip.Addr) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	eventually(ctx, t, "the address is the node's own", func() (bool, string) {
+		_, err := n.Ping(ctx, a, lab.Pings{Count: 1, Timeout: 100 * time.Millisecond})
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 // know makes two ends neighbours for good.
@@ -90,6 +104,8 @@ func behind(ctx context.Context, t *testing.T, hosts [2]end) (ends [2]end) {
 		c, far := h.Containers[0], hosts[1-i]
 		must(t, h.AddAddr("docker0", net6(h.ID, 1)), h.AddRoute(e.dev, net6(far.host.ID, 0).Masked(), far.at[1]))
 		must(t, c.AddAddr("eth0", net6(h.ID, 2)), c.AddRoute("eth0", netip.MustParsePrefix("fd00:10::/32"), net6(h.ID, 1).Addr()))
+		owns(t, h.Node, net6(h.ID, 1).Addr())
+		owns(t, c.Node, net6(h.ID, 2).Addr())
 		own, err := c.Link("eth0")
 		must(t, err, h.AddNeighbour("docker0", net6(h.ID, 2).Addr(), own.MAC)) // a router asks from a link-local address, which a lab has not
 		calm(t, c.Node)
