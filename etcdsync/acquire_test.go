@@ -290,32 +290,3 @@ func TestAHostWithTheAddressOfAnotherIsNamed(t *testing.T) {
 		t.Errorf("log: got %d lines about the twin, want 1", n)
 	}
 }
-
-func TestSubnetsAreListedForPeople(t *testing.T) {
-	e := startEtcd(t)
-	s, _ := e.store()
-	c := claim(1)
-	c.Want = prefix("10.10.1.0/24")
-	e.acquire(s, c)
-	e.put(subnetsDir+"10.10.2.0-24", flannelLease)
-	e.put(subnetsDir+"10.10.3.0-24", "rubbish")
-	e.put(subnetsDir+"hello", "world")
-	got, err := s.Subnets(e.ctx)
-	if err != nil || len(got) != 4 {
-		t.Fatalf("got %+v, %v, want four", got, err)
-	}
-	own := got[0]
-	if own.Key != "10.10.1.0-24" || own.NodeID != c.NodeID || own.PublicIP != c.PublicIP || own.MAC != c.MAC || own.VNI != 1 || own.Port != 4789 ||
-		own.Granted.Hours() != 24 || own.TTL <= 0 || own.TTL > own.Granted || own.Reservation || own.Fault != "" {
-		t.Errorf("own: got %+v", own)
-	}
-	if r := got[1]; !r.Reservation || r.TTL != 0 || r.PublicIP != addr("192.168.64.3") || r.NodeID != "" {
-		t.Errorf("flannel's reservation: got %+v", r)
-	}
-	if r := got[2]; r.Fault == "" || r.Subnet != prefix("10.10.3.0/24") {
-		t.Errorf("rubbish under a good name: got %+v", r)
-	}
-	if r := got[3]; r.Fault == "" || r.Key != "hello" {
-		t.Errorf("a bad name: got %+v", r)
-	}
-}

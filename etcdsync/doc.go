@@ -71,7 +71,7 @@
 //
 // It takes no lock in etcd, since a lock there is no guard. It never revokes,
 // and deletes no key but one of its own that does not fit the network any
-// more. It keeps no tables on disk. It does not route around the tunnel
-// (DirectRouting) and reads no flannel network that is kept in Kubernetes,
-// which has no keys.
+// more, and the subnet that an operator releases. It keeps no tables on disk.
+// It does not route around the tunnel (DirectRouting) and reads no flannel
+// network that is kept in Kubernetes, which has no keys.
 package etcdsync

@@ -15,6 +15,9 @@ var (
 	ErrNoSubnetFree = errors.New("no free subnet left")
 	// ErrSubnetTaken: the subnet that was asked for belongs to somebody else.
 	ErrSubnetTaken = errors.New("subnet is taken")
+	// ErrHeld: the subnet that was to be released has a holder that may be up,
+	// or is a reservation.
+	ErrHeld = errors.New("not released")
 	// ErrBadClaim: a claim lacks something, or asks for a subnet that the
 	// network does not have.
 	ErrBadClaim = errors.New("bad claim")

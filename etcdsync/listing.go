@@ -2,12 +2,15 @@ package etcdsync
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/uvtep/uvtep/internal/state"
 )
 
 // listing is what is leased, at one revision. A key whose name is no subnet is
@@ -82,11 +85,23 @@ func (l *listing) taken(except []*entry) []netip.Prefix {
 
 // holder names who has a lease, for people.
 func (e *entry) holder() string {
-	switch {
-	case e.fault != nil:
+	if e.fault != nil {
 		return "somebody whose entry cannot be read"
-	case e.value.node != "":
-		return "node " + e.value.node + " at " + text4(e.value.publicIP)
 	}
-	return "flannel at " + text4(e.value.publicIP)
+	return holderName(e.value.node, e.value.publicIP, e.value.publicIPv6)
+}
+
+// holderName names a host for people.
+func holderName(node string, v4, v6 netip.Addr) string {
+	at := v4
+	if !at.IsValid() {
+		at = v6
+	}
+	switch {
+	case node == "":
+		return "flannel at " + at.String()
+	case !state.ValidNodeID(node):
+		return fmt.Sprintf("node %.60q at %s", node, at)
+	}
+	return "node " + node + " at " + at.String()
 }

@@ -161,7 +161,7 @@ func (p *planner) one(from pool, want netip.Prefix, first, taken []netip.Prefix,
 	if q, ok := from.pick(taken, p.random); ok {
 		return q, nil
 	}
-	return netip.Prefix{}, fmt.Errorf("%w: all %d subnets from %s to %s are leased (`uvtep subnets` shows by whom); wait until those of hosts that are gone run out, or widen the network",
+	return netip.Prefix{}, fmt.Errorf("%w: all %d subnets from %s to %s are leased (`uvtep subnets` shows by whom); release those of hosts that are gone with `uvtep subnets release`, or widen the network",
 		ErrNoSubnetFree, from.count, from.at(0), from.at(from.count-1))
 }
 

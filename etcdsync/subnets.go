@@ -2,18 +2,15 @@ package etcdsync
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/internal/state"
 )
 
 // SubnetRecord is one key under subnets/, for people to look at.
@@ -32,83 +29,68 @@ type SubnetRecord struct {
 	VNI         encap.VNI
 	Port        uint16
 	MAC         ether.Addr
+	// Lease is the etcd lease that the key hangs on, 0 for a Reservation,
+	// which has none.
+	Lease       int64
+	Reservation bool
 	// TTL is the time left, Granted what the lease was granted for. Both are
-	// 0 for a Reservation, which has no lease.
+	// 0 for a Reservation, and when etcd did not tell.
 	TTL, Granted time.Duration
-	Reservation  bool
+	// Life is what etcd knows of the holder being up.
+	Life Life
 	// Created and Revision are etcd's revisions of the key's first and
-	// latest value.
+	// latest value. When that was etcd does not keep.
 	Created, Revision int64
 	// Fault says what is wrong with the key or its value, empty when nothing
 	// is. The other fields are what could be read.
 	Fault string
+	// Unanswered says why etcd did not tell of the lease or of the holder,
+	// empty when it did.
+	Unanswered string
 }
 
-// ttlRequests is how many leases are asked about at the same time.
-const ttlRequests = 8
+// Age is the time since the lease was last renewed, 0 when that is not known.
+// How long the holder has had the subnet etcd does not tell.
+func (r *SubnetRecord) Age() time.Duration { return max(r.Granted-r.TTL, 0) }
+
+// Holder names who has the subnet, for people.
+func (r *SubnetRecord) Holder() string {
+	if !r.PublicIP.IsValid() && !r.PublicIPv6.IsValid() {
+		return "somebody whose entry cannot be read"
+	}
+	return holderName(r.NodeID, r.PublicIP, r.PublicIPv6)
+}
+
+func (r *SubnetRecord) subnets() subnets { return subnets{r.Subnet, r.Subnet6} }
 
 // Subnets lists the keys under subnets/, in the order of their names. It asks
-// etcd about each lease, which makes it a command for people.
+// etcd about each lease and each holder, which makes it a command for people.
+// A question that etcd does not answer costs what it was about, see
+// [SubnetRecord.Unanswered].
 func (s *Store) Subnets(ctx context.Context) ([]SubnetRecord, error) {
-	var out []SubnetRecord
-	leases := make(map[clientv3.LeaseID][]int)
-	_, err := s.list(ctx, subnetsDir, func(_ header, kvs []*mvccpb.KeyValue) {
-		for _, kv := range kvs {
-			if id := clientv3.LeaseID(kv.Lease); id != 0 {
-				leases[id] = append(leases[id], len(out))
-			}
-			out = append(out, subnetRecord(s.name(kv), kv))
-		}
-	})
+	list, err := s.subnetRecords(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return out, s.addTTLs(ctx, out, leases)
+	s.askAbout(ctx, list)
+	return list, nil
 }
 
-// addTTLs fills in the time that leases have left.
-func (s *Store) addTTLs(ctx context.Context, out []SubnetRecord, leases map[clientv3.LeaseID][]int) error {
-	ids := make(chan clientv3.LeaseID)
-	errs := make([]error, ttlRequests)
-	var all sync.WaitGroup
-	for i := range errs {
-		all.Go(func() {
-			for id := range ids {
-				errs[i] = errors.Join(errs[i], s.addTTL(ctx, out, id, leases[id]))
-			}
-		})
-	}
-	for id := range leases {
-		ids <- id
-	}
-	close(ids)
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-// addTTL fills in what is left of one lease, in the records that hang on it.
-func (s *Store) addTTL(ctx context.Context, out []SubnetRecord, id clientv3.LeaseID, records []int) error {
-	c, err := s.dial()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := s.request(ctx)
-	defer cancel()
-	r, err := c.TimeToLive(ctx, id)
-	if err != nil {
-		return fmt.Errorf("ask for the time left of an etcd lease: %w", err)
-	}
-	for _, i := range records {
-		out[i].TTL = time.Duration(max(r.TTL, 0)) * time.Second
-		out[i].Granted = time.Duration(r.GrantedTTL) * time.Second
-	}
-	return nil
+// subnetRecords lists what the keys themselves say.
+func (s *Store) subnetRecords(ctx context.Context) ([]SubnetRecord, error) {
+	var out []SubnetRecord
+	_, err := s.list(ctx, subnetsDir, func(_ header, kvs []*mvccpb.KeyValue) {
+		for _, kv := range kvs {
+			out = append(out, subnetRecord(s.name(kv), kv))
+		}
+	})
+	return out, err
 }
 
 // subnetRecord reads one key.
 func subnetRecord(name string, kv *mvccpb.KeyValue) SubnetRecord {
 	r := SubnetRecord{
-		Key: strings.TrimPrefix(name, subnetsDir), Reservation: kv.Lease == 0,
+		Key: strings.TrimPrefix(name, subnetsDir), Lease: kv.Lease, Reservation: kv.Lease == 0,
 		Created: kv.CreateRevision, Revision: kv.ModRevision,
 	}
 	k, err := parseKey(name)
@@ -129,3 +111,7 @@ func subnetRecord(name string, kv *mvccpb.KeyValue) SubnetRecord {
 	}
 	return r
 }
+
+// hasNode reports whether the holder says who it is, so that its host record
+// can be looked for.
+func (r *SubnetRecord) hasNode() bool { return state.ValidNodeID(r.NodeID) }
