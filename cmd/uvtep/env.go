@@ -18,11 +18,12 @@ var flannelFlags = map[string]bool{
 
 // fromEnvironment sets every flag that the command line left alone from its
 // environment twin: UVTEP_ and the name in upper case with _ for -. All bad
-// values are reported at once.
+// values are reported at once. --force has none: it is for what is before
+// somebody's eyes.
 func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Changed || f.Name == "help" {
+		if f.Changed || f.Name == "help" || f.Name == "force" {
 			return
 		}
 		twin := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))

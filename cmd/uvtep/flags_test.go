@@ -123,3 +123,11 @@ func TestBlocks(t *testing.T) {
 		}
 	}
 }
+
+func TestForceIsNotTakenFromTheEnvironment(t *testing.T) {
+	f := pflag.NewFlagSet("release", pflag.ContinueOnError)
+	force := f.Bool("force", false, "")
+	if err := fromEnvironment(f, func(string) (string, bool) { return "true", true }); err != nil || *force {
+		t.Errorf("force is %v, %v; want false, nil", *force, err)
+	}
+}
