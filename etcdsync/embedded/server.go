@@ -26,7 +26,7 @@ type Server struct {
 // Start runs a server and returns when it serves clients, or when ctx ends.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	cfg, err := c.etcd()
-	if err != nil {
+	if err = errors.Join(err, ctx.Err()); err != nil {
 		return nil, err
 	}
 	shrinkWAL()

@@ -2,7 +2,9 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -115,12 +117,15 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-func TestStartEndsWithItsContext(t *testing.T) {
+func TestStartThatNobodyWaitsForStartsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s, err := embedded.Start(ctx, embedded.Config{Listen: "http://127.0.0.1:0", Dir: t.TempDir(), NoSync: true})
-	if err == nil {
-		s.Close()
+	dir := t.TempDir()
+	if _, err := embedded.Start(ctx, embedded.Config{Listen: "http://127.0.0.1:0", Dir: dir, NoSync: true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	if made, err := os.ReadDir(dir); err != nil || len(made) > 0 {
+		t.Errorf("%d files were made, %v; want none, nil", len(made), err)
 	}
 }
 
