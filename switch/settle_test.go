@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/uvtep/uvtep/encap"
 )
@@ -16,6 +17,7 @@ type slowWriter struct{ entered, leave chan struct{} }
 
 func (w slowWriter) Read([]byte, [][]byte) (int, error) { return 0, nil }
 func (w slowWriter) Writer() Writer                     { return w }
+func (slowWriter) Lost() int                            { return 0 }
 func (w slowWriter) Write(records [][][]byte) (int, error) {
 	w.entered <- struct{}{}
 	<-w.leave
@@ -36,7 +38,10 @@ func TestSettleWaitsForTheBatchUnderWayAndNoLonger(t *testing.T) {
 		}
 		d := datagram(vni, frame(macSelf, macB))
 		in.ms[0] = encap.Message{Data: bytes.Clone(d), N: len(d), Peer: netip.AddrPortFrom(outerB, 50000)}
-		go func() { _ = in.batch(1) }()
+		go func() {
+			_ = in.batch(1)
+			_ = in.batch(1)
+		}()
 		<-w.entered
 		ended, end := context.WithCancel(t.Context())
 		end()
@@ -44,10 +49,15 @@ func TestSettleWaitsForTheBatchUnderWayAndNoLonger(t *testing.T) {
 			t.Errorf("within a batch: got %v, want that it waits until its context ends", err)
 		}
 		settled := make(chan error, 1)
-		go func() { settled <- s.Settle(t.Context()) }()
-		close(w.leave)
+		patience, over := context.WithTimeout(t.Context(), time.Second)
+		defer over()
+		go func() { settled <- s.Settle(patience) }()
+		synctest.Wait()
+		w.leave <- struct{}{}
+		<-w.entered // the next batch, which is none of its business
 		if err := <-settled; err != nil {
-			t.Errorf("after the batch: %v", err)
+			t.Errorf("after the batch, within the next: %v", err)
 		}
+		w.leave <- struct{}{}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,7 @@ func TestThreadGetsItsPlaceAndNoOtherDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := nices(0) // the main thread of a run before is still where it was put
 	own, others := placed(t, was+3, nothing)
 	if want := (stand{was + 3, schedBatch}); own != want {
 		t.Errorf("got %+v, want %+v", own, want)
@@ -59,8 +61,12 @@ func TestThreadGetsItsPlaceAndNoOtherDoes(t *testing.T) {
 		t.Error("there is no other thread, which proves nothing")
 	}
 	for tid, nice := range others {
-		if nice != was {
-			t.Errorf("thread %d has niceness %d, want %d as before", tid, nice, was)
+		want, ok := before[tid]
+		if !ok {
+			want = was
+		}
+		if nice != want {
+			t.Errorf("thread %d has niceness %d, want %d as before", tid, nice, want)
 		}
 	}
 }
@@ -107,4 +113,24 @@ func forgoNice() error {
 	}
 	d[0].Effective &^= 1 << unix.CAP_SYS_NICE
 	return unix.Capset(&h, &d[0])
+}
+
+// A thread that went back to the scheduler would take its place along.
+func TestThreadEndsWithItsGoroutine(t *testing.T) {
+	tid := os.Getpid()
+	for tid == os.Getpid() { // the main thread never ends
+		was := make(chan int)
+		go func() {
+			if err := Thread(0); err != nil {
+				t.Error(err)
+			}
+			was <- unix.Gettid()
+		}()
+		tid = <-was
+	}
+	for deadline := time.Now().Add(10 * time.Second); unix.Tgkill(os.Getpid(), tid, 0) == nil; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("thread %d is still there", tid)
+		}
+	}
 }
