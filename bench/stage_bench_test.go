@@ -39,6 +39,7 @@ func (f *feed) Read(_ []byte, frames [][]byte) (int, error) {
 }
 
 func (f *feed) Writer() vswitch.Writer { return drain{} }
+func (*feed) Lost() int                { return 0 }
 
 // drain takes everything.
 type drain struct{}
@@ -84,6 +85,7 @@ func (m mute) Read([]byte, [][]byte) (int, error) {
 	return 0, errDone
 }
 func (m mute) Writer() vswitch.Writer { return drain{} }
+func (mute) Lost() int                { return 0 }
 
 var (
 	benchSelf = vswitch.Self{VNI: 1, MAC: ether.Addr{2, 0, 0, 0, 0, 1}}

@@ -47,6 +47,11 @@ func (o *outbound) forwardSuper(v Verdict, h offload.VnetHeader, f ether.Frame, 
 	}
 	o.tally.count(v, len(segments), len(f))
 	o.tally.extra[SplitSuperframes]++
+	o.gatherAll(d, segments)
+}
+
+// gatherAll adds the datagrams of a superframe, for which there is room.
+func (o *outbound) gatherAll(d encap.Datagram, segments [][][]byte) {
 	for _, d.Data = range segments {
 		o.ds = append(o.ds, d)
 	}
@@ -98,15 +103,12 @@ func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.D
 	}
 	o.tally.count(Replicate, len(segments), len(f))
 	o.tally.extra[SplitSuperframes]++
-	for _, v := range vteps {
-		if segments == nil {
+	for i, v := range vteps {
+		if i > 0 {
 			segments = o.segments(h, f)
 		}
 		d.Peer = v.To
-		for _, d.Data = range segments {
-			o.ds = append(o.ds, d)
-		}
-		segments = nil
+		o.gatherAll(d, segments)
 	}
 }
 

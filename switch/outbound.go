@@ -79,6 +79,7 @@ func (o *outbound) batch(n int) error {
 	}
 	o.flush()
 	err := o.answer()
+	o.tally.extra[ReadLost] += uint32(o.port.Lost())
 	o.tally.publish(o.count)
 	return err
 }

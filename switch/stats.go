@@ -42,6 +42,9 @@ const (
 	SplitSuperframes
 	// Stripped: frames from the TAP that lost their VLAN tags.
 	Stripped
+	// ReadLost: frames that the kernel could not hand over from the TAP, and has
+	// dropped. They have no verdict.
+	ReadLost
 
 	numExtras
 )
@@ -49,6 +52,7 @@ const (
 var extraNames = [numExtras]string{
 	Reserved: "Reserved", Sent: "Sent", SendRefused: "SendRefused", Written: "Written",
 	WriteRefused: "WriteRefused", Records: "Records", SplitSuperframes: "SplitSuperframes", Stripped: "Stripped",
+	ReadLost: "ReadLost",
 }
 
 // String returns the name of the constant.

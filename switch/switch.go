@@ -21,6 +21,9 @@ type Port interface {
 	// Read waits for a frame and takes what is waiting into buf: each frames[i]
 	// of the n returned is a record within buf, valid until buf is used again.
 	Read(buf []byte, frames [][]byte) (n int, err error)
+	// Lost returns how many frames the kernel could not hand over since the last
+	// call. It is called by the goroutine that reads.
+	Lost() int
 	// Writer returns the writing end for one goroutine.
 	Writer() Writer
 }

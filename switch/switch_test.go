@@ -22,6 +22,7 @@ type fakePort struct {
 	out  chan []byte // records written, without their headers
 	stop chan struct{}
 	fail error // of Read, when in is closed
+	lost int   // frames
 }
 
 func newFakePort() *fakePort {
@@ -48,6 +49,8 @@ func (p *fakePort) Read(buf []byte, frames [][]byte) (int, error) {
 }
 
 func (p *fakePort) Writer() Writer { return p }
+
+func (p *fakePort) Lost() int { n := p.lost; p.lost = 0; return n }
 
 func (p *fakePort) Write(records [][][]byte) (int, error) {
 	for _, r := range records {
@@ -149,6 +152,16 @@ func TestFrameLeavesInVXLAN(t *testing.T) {
 	s := b.stats(t)
 	if s.Frames[Forward] != 1 || s.Bytes[Forward] != uint64(len(f)) || s.Extra[Sent] != 1 {
 		t.Errorf("counted %d frames, %d bytes, %d sent; want 1, %d, 1", s.Frames[Forward], s.Bytes[Forward], s.Extra[Sent], len(f))
+	}
+}
+
+func TestFramesThatTheKernelCouldNotHandOverAreCounted(t *testing.T) {
+	b := start(t, Policy{})
+	b.lost = 3
+	b.in <- [][]byte{frame(macB, macSelf)}
+	<-b.wire.out
+	if s := b.stats(t); s.Extra[ReadLost] != 3 {
+		t.Errorf("counted %d lost frames, want 3", s.Extra[ReadLost])
 	}
 }
 
@@ -303,6 +316,7 @@ type sink struct{}
 
 func (sink) Read([]byte, [][]byte) (int, error)    { return 0, os.ErrDeadlineExceeded }
 func (sink) Writer() Writer                        { return sink{} }
+func (sink) Lost() int                             { return 0 }
 func (sink) Write(records [][][]byte) (int, error) { return len(records), nil }
 func (sink) Send(ds []encap.Datagram) int          { return len(ds) }
 

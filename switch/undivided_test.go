@@ -19,6 +19,7 @@ type book struct {
 }
 
 func (b *book) Writer() Writer { return b }
+func (*book) Lost() int        { return 0 }
 
 func (b *book) Write(records [][][]byte) (int, error) {
 	for _, r := range records {

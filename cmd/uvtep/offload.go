@@ -104,6 +104,10 @@ func (p *plane) turn(ctx context.Context, wish string) (renewal <-chan struct{},
 	default:
 		err = p.startSuperframes()
 	}
+	if errors.Is(err, tap.ErrGone) { // which is about to be noticed
+		p.offloads.closed()
+		err = nil
+	}
 	return p.renewal, err
 }
 

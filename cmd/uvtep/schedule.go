@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"sync/atomic"
 
 	"github.com/uvtep/uvtep/internal/wait"
@@ -18,7 +17,7 @@ func (p *plane) begin() {
 	if err == nil {
 		return
 	}
-	why := strings.ReplaceAll(err.Error(), "\n", "; ") + "; it takes CAP_SYS_NICE"
+	why := err.Error() + "; it takes CAP_SYS_NICE"
 	if p.refused.CompareAndSwap(nil, &why) {
 		p.log.Info().Int("nice", p.nice).Str("reason", why).Msg("data path keeps its ordinary priority; under load it is slower")
 	}

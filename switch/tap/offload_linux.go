@@ -16,7 +16,8 @@ const (
 
 // SetOffload turns on all offloads that the kernel grants, or turns all off;
 // it may be called at any time. While they are off every frame that is read is
-// one of the wire, whole and finished. What is granted is in Capabilities.
+// one of the wire, whole and finished. What is granted is in Capabilities. The
+// error is ErrGone when the device was removed.
 func (d *Device) SetOffload(on bool) error {
 	c := &d.Capabilities
 	c.TCP, c.UDP = false, false
@@ -32,12 +33,14 @@ func (d *Device) SetOffload(on bool) error {
 		c.TCP, c.UDP = true, true
 		return nil
 	}
-	err := d.ioctl(checksums | tcp)
-	if err == nil {
+	switch err := d.ioctl(checksums | tcp); {
+	case err == nil:
 		c.TCP, c.Reason["uso"] = true, "the kernel does not offer it (Linux 6.2 does)"
-		return nil
+	case errors.Is(err, ErrGone):
+		return err
+	default:
+		c.Reason["tso"], c.Reason["uso"] = err.Error(), err.Error()
 	}
-	c.Reason["tso"], c.Reason["uso"] = err.Error(), err.Error()
 	return nil
 }
 
@@ -54,5 +57,9 @@ func refused(err error) bool {
 
 // ioctl sets the offloads. They belong to the device, so one queue is enough.
 func (d *Device) ioctl(flags uint) error {
-	return os.NewSyscallError("TUNSETOFFLOAD", unix.IoctlSetInt(d.Queues[0].fd, unix.TUNSETOFFLOAD, int(flags)))
+	err := unix.IoctlSetInt(d.Queues[0].fd, unix.TUNSETOFFLOAD, int(flags))
+	if errors.Is(err, unix.EBADFD) {
+		return ErrGone
+	}
+	return os.NewSyscallError("TUNSETOFFLOAD", err)
 }

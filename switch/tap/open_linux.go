@@ -44,6 +44,10 @@ func Open(c Config) (*Device, error) {
 	twins := d.twins(anchor, c.Queues, flags)
 	for range c.Queues {
 		q, err := d.attach(multi)
+		if err != nil && len(twins) > 1 { // the device has no room for twins besides
+			twins = d.forgo(twins, err)
+			q, err = d.attach(multi)
+		}
 		if err != nil {
 			closeAll(twins)
 			_ = d.Close()

@@ -41,19 +41,7 @@ func roomy(t testing.TB) (*Device, side) {
 
 func setMTU(t testing.TB, name string, mtu int) {
 	t.Helper()
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(s) }()
-	ifr, err := unix.NewIfreq(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ifr.SetUint32(uint32(mtu))
-	if err := unix.IoctlIfreq(s, unix.SIOCSIFMTU, ifr); err != nil {
-		t.Fatal(err)
-	}
+	request(t, name, unix.SIOCSIFMTU, func(r *unix.Ifreq) { r.SetUint32(uint32(mtu)) })
 }
 
 func TestErrorOfOneFrameCostsNoOther(t *testing.T) {
@@ -65,6 +53,9 @@ func TestErrorOfOneFrameCostsNoOther(t *testing.T) {
 	}
 	if n, err := d.Queues[0].Read(buf, frames); n != 1 || err != nil || !bytes.Equal(frames[0][HeaderLen:], frame(0, fills)) {
 		t.Errorf("got %d frames, %v; want the one before the errors, nil", n, err)
+	}
+	if got, then := d.Queues[0].Lost(), d.Queues[0].Lost(); got != 3 || then != 0 {
+		t.Errorf("got %d frames lost, then %d; want 3 and none", got, then)
 	}
 	kernel.send(t, frame(2, 62))
 	if n, err := d.Queues[0].Read(buf, frames); n != 1 || err != nil || !bytes.Equal(frames[0][HeaderLen:], frame(2, 62)) {

@@ -20,6 +20,7 @@ type Queue struct {
 	vnet   bool        // the kernel puts a virtio_net_hdr in front of each frame
 	closed atomic.Bool // fd may be somebody else's by now
 	wait   wait.Waiter
+	lost   int // frames that the kernel dropped, since Lost was called
 }
 
 // newQueue makes a queue of an open file, which is closed in any case. The
@@ -81,6 +82,7 @@ func (q *Queue) Read(buf []byte, frames [][]byte) (n int, err error) {
 			}
 		case passing(errno) && passed < maxPassed:
 			passed++
+			q.lose(errno)
 		case n > 0:
 			return n, nil // the next Read meets the error again
 		default:
@@ -89,6 +91,22 @@ func (q *Queue) Read(buf []byte, frames [][]byte) (n int, err error) {
 	}
 	q.wait.Busy()
 	return n, nil
+}
+
+// lose counts the frame that an error of Read was about, if it was about one.
+func (q *Queue) lose(errno unix.Errno) {
+	if errno != unix.EINTR {
+		q.lost++
+	}
+}
+
+// Lost returns how many frames Read has passed over since the last call, because
+// the kernel could not hand them over and has dropped them. It is for the
+// goroutine that reads.
+func (q *Queue) Lost() int {
+	n := q.lost
+	q.lost = 0
+	return n
 }
 
 // maxPassed is how many errors in a row one Read passes over.

@@ -66,17 +66,23 @@ func up(t testing.TB, name string) side {
 
 func setFlags(t testing.TB, name string, flags uint16) {
 	t.Helper()
+	request(t, name, unix.SIOCSIFFLAGS, func(r *unix.Ifreq) { r.SetUint16(flags) })
+}
+
+// request asks the kernel for a change of an interface.
+func request(t testing.TB, name string, what uint, set func(*unix.Ifreq)) {
+	t.Helper()
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Close(s) }()
-	ifr, err := unix.NewIfreq(name)
+	r, err := unix.NewIfreq(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ifr.SetUint16(flags)
-	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr); err != nil {
+	set(r)
+	if err := unix.IoctlIfreq(s, what, r); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -224,7 +230,7 @@ func TestDeviceOutlivesItsQueues(t *testing.T) {
 
 func TestRemovedDeviceIsGone(t *testing.T) {
 	inNamespace(t)
-	d := openTAP(t, Config{Name: "t0", Queues: 2})
+	d := openTAP(t, Config{Name: "t0", Queues: 2, VnetHdr: true})
 	up(t, "t0")
 	done := make(chan error)
 	go func() {
@@ -238,6 +244,11 @@ func TestRemovedDeviceIsGone(t *testing.T) {
 	rec := [][][]byte{{append(make([]byte, HeaderLen), frame(1, 60)...)}}
 	if n, err := d.Queues[1].Writer().Write(rec); n != 0 || !errors.Is(err, ErrGone) {
 		t.Errorf("Write: got %d, %v; want 0, %v", n, err, ErrGone)
+	}
+	for _, on := range []bool{true, false} {
+		if err := d.SetOffload(on); !errors.Is(err, ErrGone) {
+			t.Errorf("SetOffload(%v): got %v, want %v", on, err, ErrGone)
+		}
 	}
 }
 

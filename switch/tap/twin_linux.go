@@ -34,36 +34,35 @@ func (d *Device) twins(anchor, queues int, flags uint16) []int {
 		err = detach(fds[i])
 	}
 	if err != nil {
-		d.unsteady(err)
-		closeAll(fds[1:])
-		return fds[:1]
+		return d.forgo(fds, err)
 	}
 	return fds
+}
+
+// forgo gives all twins up but the anchor, without which the device would lose its
+// flags, and notes why.
+func (d *Device) forgo(twins []int, why error) []int {
+	d.Capabilities.Reason["steady_flows"] = why.Error()
+	closeAll(twins[1:])
+	return twins[:1]
 }
 
 // writeTo detaches the anchor, which has kept the device's flags until now, and
 // hands the twins over to the queues. Without enough of them the queues are
 // written to themselves.
 func (d *Device) writeTo(twins []int) {
-	if len(twins) == 0 {
-		return
+	if len(twins) > 0 && len(twins) == len(d.Queues) {
+		err := detach(twins[0])
+		if err == nil {
+			for i, q := range d.Queues {
+				q.out = twins[i]
+			}
+			return
+		}
+		twins = d.forgo(twins, err)
 	}
-	if len(twins) < len(d.Queues) {
-		closeAll(twins)
-		return
-	}
-	if err := detach(twins[0]); err != nil {
-		d.unsteady(err)
-		closeAll(twins)
-		return
-	}
-	for i, q := range d.Queues {
-		q.out = twins[i]
-	}
+	closeAll(twins)
 }
-
-// unsteady notes why flows may change their queue.
-func (d *Device) unsteady(why error) { d.Capabilities.Reason["steady_flows"] = why.Error() }
 
 // detach takes a queue out of use: nothing is handed to it any more.
 func detach(fd int) error {

@@ -64,3 +64,40 @@ func TestFlowKeepsItsQueueWhicheverQueueItsAnswersAreWrittenTo(t *testing.T) {
 		}
 	}
 }
+
+// A device takes 256 queues, detached ones too (MAX_TAP_QUEUES in
+// drivers/net/tun.c). Queues are worth more than twins.
+func TestDeviceWithoutRoomForTwinsHasAllItsQueues(t *testing.T) {
+	inNamespace(t)
+	d := openTAP(t, Config{Name: "t0", Queues: 200, VnetHdr: true})
+	if len(d.Queues) != 200 || !d.Capabilities.VnetHdr || d.Capabilities.Reason["steady_flows"] == "" {
+		t.Errorf("got %d queues, %+v; want 200, with headers, and why they have no twins", len(d.Queues), d.Capabilities)
+	}
+	for i, q := range d.Queues {
+		if q.out != q.fd {
+			t.Errorf("queue %d is written to elsewhere", i)
+		}
+	}
+}
+
+// Frames of a lane stay on the receive queue of its number, by which the kernel
+// spreads them further.
+func TestTwinsHaveTheNumbersOfTheirQueues(t *testing.T) {
+	inNamespace(t)
+	d := openTAP(t, Config{Name: "t0", Queues: 4})
+	kernel := up(t, "t0")
+	// The filter keeps as many bytes of a frame as its queue's number and one
+	// (SKF_AD_QUEUE in include/uapi/linux/filter.h; skb_record_rx_queue).
+	program := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0xfffff000 + 24}, {Code: unix.BPF_RET | unix.BPF_A}}
+	if err := unix.SetsockoptSockFprog(kernel.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 2, Filter: &program[0]}); err != nil {
+		t.Fatal(err)
+	}
+	for i, q := range d.Queues {
+		if n, err := q.Writer().Write([][][]byte{{append(make([]byte, HeaderLen), frame(1, 60)...)}}); n != 1 || err != nil {
+			t.Fatalf("write: got %d, %v; want 1, nil", n, err)
+		}
+		if n, err := unix.Read(kernel.fd, make([]byte, 60)); n != i+1 || err != nil {
+			t.Errorf("lane %d: the kernel has the frame on queue %d, %v", i, n-1, err)
+		}
+	}
+}
