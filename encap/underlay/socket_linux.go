@@ -54,21 +54,46 @@ func Open(c Config) (_ *Underlay, err error) {
 	if u.lock, err = lockPort(c.Port); err != nil {
 		return nil, err
 	}
-	u.receivers = make([][]*Receiver, c.Lanes)
 	adopted, err := u.adopt(c.Files)
 	if err != nil {
 		return nil, fmt.Errorf("adopt underlay sockets: %w", err)
 	}
-	for family, a := range []netip.Addr{c.Addr4, c.Addr6} {
+	return u, u.openSockets(adopted)
+}
+
+// openSockets opens those that were not handed in.
+func (u *Underlay) openSockets(adopted [2][]int) error {
+	u.receivers = make([][]*Receiver, u.conf.Lanes)
+	for family, a := range []netip.Addr{u.conf.Addr4, u.conf.Addr6} {
 		if !a.IsValid() {
 			continue
 		}
 		if err := u.openFamily(family, a, adopted[family]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	u.probe()
-	return u, nil
+	return nil
+}
+
+// Move binds the VTEP to other addresses: the sockets there are are closed and
+// new ones opened. No Send or Recv may be under way, and the receivers and
+// senders of before are of no use any more. Counters stay, and so does what was
+// given up. On an error there are no sockets; it may be tried again.
+func (u *Underlay) Move(addr4, addr6 netip.Addr) error {
+	c := u.conf
+	c.Addr4, c.Addr6, c.Files = addr4, addr6, nil
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("move underlay: %w", err)
+	}
+	u.conf = c
+	if err := u.closeSockets(); err != nil {
+		return fmt.Errorf("move underlay: %w", err)
+	}
+	if err := u.openSockets([2][]int{}); err != nil {
+		return errors.Join(err, u.closeSockets())
+	}
+	return nil
 }
 
 func (u *Underlay) openFamily(family int, a netip.Addr, adopted []int) error {
@@ -296,7 +321,7 @@ func (u *Underlay) Files() ([]*os.File, error) {
 func (u *Underlay) Receivers(lane int) []*Receiver { return u.receivers[lane] }
 
 // Lanes is how many lanes there are.
-func (u *Underlay) Lanes() int { return len(u.receivers) }
+func (u *Underlay) Lanes() int { return u.conf.Lanes }
 
 // SourcePorts returns the outer source ports in use for a family.
 func (u *Underlay) SourcePorts(six bool) []uint16 {
@@ -345,6 +370,18 @@ func (u *Underlay) Rearm() {
 
 // Close closes the sockets. No Send or Recv may be under way.
 func (u *Underlay) Close() error {
+	errs := []error{u.closeSockets()}
+	if u.lock >= 0 {
+		errs = append(errs, unix.Close(u.lock))
+	}
+	if u.stop != nil {
+		errs = append(errs, u.stop.Close())
+	}
+	u.lock, u.stop = -1, nil
+	return errors.Join(errs...)
+}
+
+func (u *Underlay) closeSockets() error {
 	var errs []error
 	for _, lane := range u.receivers {
 		for _, r := range lane {
@@ -357,13 +394,7 @@ func (u *Underlay) Close() error {
 			errs = append(errs, unix.Close(s.fd))
 		}
 	}
-	if u.lock >= 0 {
-		errs = append(errs, unix.Close(u.lock))
-	}
-	if u.stop != nil {
-		errs = append(errs, u.stop.Close())
-	}
-	u.receivers, u.sources, u.lock, u.stop = nil, [2][]source{}, -1, nil
+	u.receivers, u.sources = nil, [2][]source{}
 	return errors.Join(errs...)
 }
 

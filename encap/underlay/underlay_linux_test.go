@@ -436,3 +436,50 @@ func TestSendAndRecvDoNotAllocate(t *testing.T) {
 		t.Errorf("got %v allocations a batch, want 0", n)
 	}
 }
+
+func TestMoveBindsToTheNewAddressAndKeepsCounting(t *testing.T) {
+	u := open(t, Config{Lanes: 2, SourcePorts: 3})
+	old, to := u.Receivers(0)[0], netip.MustParseAddr("127.0.0.2")
+	send := func(d encap.Datagram) int { return u.NewSender().Send([]encap.Datagram{d}) }
+	send(numbered(netip.AddrPortFrom(loopback, u.conf.Port), 1, 1, 64, false))
+	if err := u.Move(to, netip.Addr{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Recv([]encap.Message{{Data: make([]byte, 10)}}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a receiver of before the move: got %v, want %v", err, os.ErrClosed)
+	}
+	if send(numbered(netip.AddrPortFrom(to, u.conf.Port), 1, 2, 64, false)) != 1 {
+		t.Fatal("nothing was sent after the move")
+	}
+	got := 0
+	for lane := range u.Lanes() { // the flow is in one of them
+		if r := u.Receivers(lane)[0]; !empty(r) {
+			got++
+			if _, from, _ := receive(t, r, 1); from[0].Addr() != to {
+				t.Errorf("sent from %s, want %s", from[0], to)
+			}
+		}
+	}
+	if n := u.Stats().Datagrams; n != 2 || got != 1 {
+		t.Errorf("%d datagrams counted, %d received after the move; want 2 and 1", n, got)
+	}
+	if n := len(u.SourcePorts(false)); n != 3 {
+		t.Errorf("%d source ports after the move, want 3", n)
+	}
+	// The old address is free for others.
+	if err := portFree(netip.AddrPortFrom(loopback, u.conf.Port)); err != nil {
+		t.Errorf("the old address: %v", err)
+	}
+}
+
+func TestAFailedMoveMayBeTriedAgain(t *testing.T) {
+	u := open(t, Config{})
+	if err := u.Move(netip.MustParseAddr("192.0.2.77"), netip.Addr{}); err == nil {
+		t.Fatal("moved to an address that is not there")
+	}
+	if err := u.Move(loopback, netip.Addr{}); err != nil {
+		t.Fatal(err)
+	}
+	u.NewSender().Send([]encap.Datagram{numbered(netip.AddrPortFrom(loopback, u.conf.Port), 1, 2, 64, false)})
+	receive(t, u.Receivers(0)[0], 1)
+}
