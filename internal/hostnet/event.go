@@ -41,24 +41,27 @@ const (
 	UnderlayDown
 	// UnderlayUp: the underlay is up again.
 	UnderlayUp
+	// UnderlayRoute: the underlay's last default route went, or one came.
+	UnderlayRoute
 )
 
 var eventNames = [...]string{
-	Resync:       "anything may have changed",
-	TAPRemoved:   "TAP removed",
-	TAPAppeared:  "TAP appeared",
-	TAPRenamed:   "TAP renamed",
-	TAPMAC:       "TAP's MAC changed",
-	TAPMTU:       "TAP's MTU changed",
-	TAPDown:      "TAP brought down",
-	TAPUp:        "TAP brought up",
-	TAPAddr:      "TAP's addresses changed",
-	TAPBridge:    "TAP moved between bridges",
-	RoutesLost:   "routes removed",
-	UnderlayAddr: "underlay's addresses changed",
-	UnderlayMTU:  "underlay's MTU changed",
-	UnderlayDown: "underlay down",
-	UnderlayUp:   "underlay up",
+	Resync:        "anything may have changed",
+	TAPRemoved:    "TAP removed",
+	TAPAppeared:   "TAP appeared",
+	TAPRenamed:    "TAP renamed",
+	TAPMAC:        "TAP's MAC changed",
+	TAPMTU:        "TAP's MTU changed",
+	TAPDown:       "TAP brought down",
+	TAPUp:         "TAP brought up",
+	TAPAddr:       "TAP's addresses changed",
+	TAPBridge:     "TAP moved between bridges",
+	RoutesLost:    "routes removed",
+	UnderlayAddr:  "underlay's addresses changed",
+	UnderlayMTU:   "underlay's MTU changed",
+	UnderlayDown:  "underlay down",
+	UnderlayUp:    "underlay up",
+	UnderlayRoute: "underlay's default route changed",
 }
 
 // String says what happened, for the log.

@@ -28,7 +28,9 @@ func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
 		return choice{}, err
 	}
 	if len(o.Iface) == 0 && len(o.IfaceRegex) == 0 && !o.CanReach.IsValid() {
-		h.log.Info().Msg("Determining IP address of default interface")
+		if o.Was == (Underlay{}) {
+			h.log.Info().Msg("Determining IP address of default interface")
+		}
 		return byDefaultRoute(s, defaults)
 	}
 	c, ok := byName(s, o.Iface)
@@ -40,7 +42,9 @@ func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
 		return c, nil
 	}
 	if o.CanReach.IsValid() {
-		h.log.Info().Msgf("Determining interface to use based on given address %s", o.CanReach)
+		if o.Was == (Underlay{}) {
+			h.log.Info().Msgf("Determining interface to use based on given address %s", o.CanReach)
+		}
 		return h.byReach(s, o.CanReach)
 	}
 	asked := strings.Join(slices.Concat(o.Iface, o.IfaceRegex), ", ")

@@ -57,7 +57,8 @@ type scene struct {
 	index    int
 	mac      ether.Addr
 	mtu      int
-	routeMTU int // of its default route, 0 when that sets none
+	routeMTU int  // of its default route, 0 when that sets none
+	leads    bool // a default route leads through it
 	up       bool
 	carrier  bool
 	bridge   string
@@ -128,7 +129,7 @@ func (h *Host) scene(a *netlink.LinkAttrs, routes bool) (*scene, error) {
 		return s, err
 	}
 	defaults, err := h.defaultRoutes(a.Index)
-	s.routeMTU = routeMTU(defaults, a.Index)
+	s.routeMTU, s.leads = routeMTU(defaults, a.Index), len(defaults) > 0
 	return s, err
 }
 
@@ -204,6 +205,7 @@ func underlayEvents(was, is *scene) []Event {
 		{upOrDown(UnderlayUp, UnderlayDown, isUp), upText(wasUp), upText(isUp)},
 		{UnderlayMTU, strconv.Itoa(was.outerMTU()), strconv.Itoa(is.outerMTU())},
 		{UnderlayAddr, orNone(was.usable), orNone(is.usable)},
+		{UnderlayRoute, thereText(was.leads), thereText(is.leads)},
 	})
 }
 
@@ -242,6 +244,13 @@ func upText(up bool) string {
 		return "up"
 	}
 	return "down"
+}
+
+func thereText(there bool) string {
+	if there {
+		return "there"
+	}
+	return "none"
 }
 
 func orNone(s string) string {

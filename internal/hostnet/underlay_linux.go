@@ -21,6 +21,9 @@ type UnderlayOptions struct {
 	// PublicIP and PublicIPv6 are what other hosts are told to send to
 	// instead of the interface's own addresses.
 	PublicIP, PublicIPv6 netip.Addr
+	// Was is the underlay in use, when there is one: nothing is logged then
+	// unless another is found.
+	Was Underlay
 }
 
 // Validate reports all faults of o at once. It looks at no interface.
@@ -81,7 +84,9 @@ func (h *Host) FindUnderlay(o UnderlayOptions) (Underlay, error) {
 	if err != nil {
 		return Underlay{}, err
 	}
-	h.announce(u, p.iface.up)
+	if u != o.Was {
+		h.announce(u, p.iface.up)
+	}
 	return u, nil
 }
 
