@@ -148,6 +148,7 @@ func connected(ctx context.Context, t testing.TB, l *lab.Lab) {
 // stats is what an agent says of its counters.
 type stats struct {
 	Revision int64
+	Stale    string `json:"stale_since"`
 	Verdicts map[string]verdictCount
 	Counts   map[string]uint64
 	Underlay underlay.Stats

@@ -17,35 +17,70 @@ const maxRaceWait = 200 * time.Millisecond
 
 // Acquire registers a host: it takes the subnet that is already its own, else
 // the one it had, else a free one, and writes the host record. Every write is
-// a compare-and-swap. It waits for etcd as long as ctx lasts; its errors are
-// ErrBadClaim, ErrBadNetwork, ErrNoSubnetFree, ErrSubnetTaken and the end of
-// ctx.
+// a compare-and-swap. It waits for etcd as long as ctx lasts, unless the claim
+// says otherwise (Claim.Grace); its errors are ErrBadClaim, ErrBadNetwork,
+// ErrNoSubnetFree, ErrSubnetTaken and the end of ctx.
 func (s *Store) Acquire(ctx context.Context, c Claim) (*Registration, error) {
 	c, err := c.complete()
 	if err != nil {
 		return nil, err
 	}
 	r := newRegistration(s, c)
+	if err := r.first(ctx, newPlanner(&c, subnets{}).assumable()); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// first registers the host. When etcd does not answer within the claim's grace,
+// the subnets to go on with are assumed, unless there are none.
+func (r *Registration) first(ctx context.Context, assumed subnets) error {
+	trial, cancel := ctx, context.CancelFunc(func() {})
+	if r.claim.Grace > 0 && (r.claim.NoSubnet || !assumed.isZero()) {
+		trial, cancel = context.WithTimeout(ctx, r.claim.Grace)
+	}
+	defer cancel()
 	var p pacer
 	for {
 		p.begin()
-		_, err := r.settle(ctx)
+		_, err := r.settle(trial)
 		switch {
 		case err == nil:
-			s.outage.over()
-			return r, nil
+			r.store.outage.over()
+			return nil
 		case errors.Is(err, ErrNoSubnetFree), errors.Is(err, ErrSubnetTaken):
-			return nil, err
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return err
 		}
-		if !errors.Is(err, errRaced) {
-			s.failed(&p, err)
+		if !errors.Is(err, errRaced) && trial.Err() == nil {
+			r.store.failed(&p, err)
 		}
-		if !p.wait(ctx) {
-			return nil, ctx.Err()
+		if trial.Err() == nil && p.wait(trial) {
+			continue
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.assume(assumed)
+		return nil
 	}
+}
+
+// assumable returns the subnets to go on with while etcd does not answer: those
+// the host had, if the network hands out such; none otherwise.
+func (p *planner) assumable() subnets {
+	s := subnets{p.claim.Previous, p.claim.Previous6}
+	if p.claim.NoSubnet || !p.complete(s) {
+		return subnets{}
+	}
+	return s
+}
+
+// assume goes on with subnets that etcd has not confirmed yet.
+func (r *Registration) assume(s subnets) {
+	r.log.Warn().Str("subnet", s.String()).Msg("etcd does not answer; starting as in the last run, to be registered when it does")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.subnets = s
 }
 
 // acquire takes a subnet: list what is leased, choose, write on the condition

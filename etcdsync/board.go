@@ -162,7 +162,7 @@ func (b *board) claimMAC(k fdb.Key, r *row, change func(fdb.Key, *row)) {
 // refresh takes over the revision of a value that says what the old one said:
 // a lease is written again now and then.
 func (b *board) refresh(old, r *row) {
-	old.rev, old.peer = r.rev, r.peer
+	old.rev, old.value, old.peer = r.rev, r.value, r.peer
 	if old.self || !b.leases[old] {
 		return
 	}

@@ -89,7 +89,7 @@ func naive(c *FollowConfig, good map[string]*mvccpb.KeyValue) view {
 	for name, kv := range good {
 		k, _ := parseKey(name)
 		if r, _ := newRow(k, kv.Value, &me, &c.Network); r != nil {
-			r.stamp(name, kv.CreateRevision, kv.ModRevision)
+			r.stamp(name, kv)
 			rows = append(rows, r)
 		}
 	}

@@ -36,6 +36,10 @@ type Claim struct {
 	// Previous and Previous6 are the subnets to try first, those the host had.
 	// Bits beyond their length are ignored.
 	Previous, Previous6 netip.Prefix
+	// Grace is how long etcd is waited for by a host that has Previous subnets
+	// (or is to have none): after it Acquire goes on with them, and Run sees to
+	// it that they are leased. 0 means for as long as it takes.
+	Grace time.Duration
 	// LeaseTTL is how long the subnet outlives its host, 0 means 24 hours.
 	LeaseTTL time.Duration
 	// LivenessTTL is how long the host record does, 0 means 30 seconds.
@@ -85,6 +89,9 @@ func (c Claim) check() error {
 		if err := checkUnderlay(a); err != nil {
 			f.addf("public address: %v", err)
 		}
+	}
+	if c.Grace < 0 {
+		f.addf("grace %s is negative", c.Grace)
 	}
 	if c.LeaseTTL < minTTL || c.LivenessTTL < minTTL {
 		f.addf("the leases' times to live (%s and %s) must be a second at least", c.LeaseTTL, c.LivenessTTL)

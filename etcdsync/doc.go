@@ -41,6 +41,9 @@
 // what was there is doubted for a while. A watch has come as far as its last
 // event says, not its header.
 //
+// A cache is the keys that are in the tables, with their last good values, of a
+// stated revision. A start begins with it and then lists, as after any doubt.
+//
 // # Who has what
 //
 // One row per key brings its route, bindings and entries into the tables and
@@ -71,7 +74,8 @@
 //
 // It takes no lock in etcd, since a lock there is no guard. It never revokes,
 // and deletes no key but one of its own that does not fit the network any
-// more, and the subnet that an operator releases. It keeps no tables on disk.
+// more, and the subnet that an operator releases. It writes no file: what it
+// wants kept for the next start it hands to its caller, see FollowConfig.Save.
 // It does not route around the tunnel (DirectRouting) and reads no flannel
 // network that is kept in Kubernetes, which has no keys.
 package etcdsync

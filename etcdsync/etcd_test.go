@@ -265,18 +265,25 @@ type spectator struct {
 
 	mu      sync.Mutex
 	all     []*Tables
+	saved   []byte // given to Save last
 	changed chan struct{}
 }
 
 // follow runs Follow as host number i.
 func (e *testEtcd) follow(s *Store, i int, hold time.Duration) *spectator {
 	e.Helper()
+	return e.followFrom(nil, s, i, hold)
+}
+
+// followFrom is follow with the cache of an earlier run.
+func (e *testEtcd) followFrom(last []byte, s *Store, i int, hold time.Duration) *spectator {
+	e.Helper()
 	c := claim(i)
 	w := &spectator{testEtcd: e, changed: make(chan struct{})}
 	w.stop = e.run(func(ctx context.Context) error {
 		return s.Follow(ctx, FollowConfig{
 			Network: c.Network, NodeID: c.NodeID, Own: []netip.Addr{c.PublicIP}, MAC: c.MAC,
-			MassDeleteHold: hold, Publish: w.publish,
+			MassDeleteHold: hold, Publish: w.publish, Last: last, Save: w.save,
 		})
 	})
 	return w
@@ -288,6 +295,24 @@ func (w *spectator) publish(t *Tables) {
 	w.all = append(w.all, t)
 	close(w.changed)
 	w.changed = make(chan struct{})
+}
+
+func (w *spectator) save(b []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.saved = slices.Clone(b)
+}
+
+// cache ends the run and returns what it kept.
+func (w *spectator) cache() []byte {
+	w.Helper()
+	w.stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.saved == nil {
+		w.Fatal("the run kept nothing")
+	}
+	return w.saved
 }
 
 // until waits for tables that satisfy a condition.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -36,11 +37,18 @@ type FollowConfig struct {
 	Own []netip.Addr
 	// MAC is the host's VTEP address; no peer can have it.
 	MAC ether.Addr
+	// Last is what Save was given by an earlier run, nil for nothing: tables
+	// to begin with until etcd answers.
+	Last []byte
+	// Save, when not nil, is given what a later run can begin with: some time
+	// after a change, and at the end. Calls come one after another. It must
+	// not keep the slice.
+	Save func([]byte)
 	// MassDeleteHold is how long a fresh list that lacks more than half of
 	// the rows is doubted, 0 means 60 seconds, negative not at all.
 	MassDeleteHold time.Duration
-	// Publish receives the tables, first when the first list is complete and
-	// then after each change. Calls come one after another; while one lasts,
+	// Publish receives the tables, first those of the last run if there are
+	// any, then when the first list is complete and after each change. Calls come one after another; while one lasts,
 	// changes gather.
 	Publish func(*Tables)
 }
@@ -53,16 +61,21 @@ func (s *Store) Follow(ctx context.Context, c FollowConfig) error {
 	if c.MassDeleteHold == 0 {
 		c.MassDeleteHold = defaultHold
 	}
-	f := &follower{store: s, hold: c.MassDeleteHold, in: newIntake(&c, s.log), log: s.log, due: newTimer()}
+	f := &follower{store: s, hold: c.MassDeleteHold, in: newIntake(&c, s.log), log: s.log, due: newTimer(), keep: newTimer()}
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
 	p := newPublisher(c.Publish)
 	f.publish = p.put
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.run(ctx)
-	}()
+	helpers.Go(func() { p.run(ctx) })
+	if c.Save != nil {
+		f.keeper = newCacheKeeper(c.Save)
+		helpers.Go(f.keeper.run)
+		defer close(f.keeper.next)
+	}
+	f.recall(c.Last)
+	c.Last = nil
 	f.run(ctx)
-	<-done
+	f.cache()
 	return nil
 }
 
@@ -73,10 +86,14 @@ type follower struct {
 	in      *intake
 	publish func(*Tables)
 
-	at     header    // how far the tables are
-	loaded bool      // the first list is complete
-	due    *timer    // when to publish what has changed
-	sent   time.Time // when that was done last
+	at     header       // how far the tables are
+	loaded bool         // the first list is complete, or there are tables of the last run
+	stale  bool         // there was no list yet: these are the tables of the last run
+	heard  time.Time    // when etcd last told something, or that there is nothing to tell
+	due    *timer       // when to publish what has changed
+	sent   time.Time    // when that was done last
+	keep   *timer       // when to keep it on disk
+	keeper *cacheKeeper // nil: nobody wants it kept
 
 	hold  time.Duration
 	until time.Time // lists are not believed in full before; zero: they are
@@ -134,6 +151,8 @@ func (f *follower) session(ctx context.Context) error {
 			f.apply(&r)
 		case <-f.due.C:
 			f.flush()
+		case <-f.keep.C:
+			f.cache()
 		case <-refresh.C:
 			return errRefresh
 		case <-over.C:
@@ -151,6 +170,7 @@ func (f *follower) refreshAfter() time.Duration {
 // apply takes in what the watch delivered. Events of one revision come
 // together, and tables are made between deliveries only.
 func (f *follower) apply(r *clientv3.WatchResponse) {
+	f.heard = time.Now()
 	for _, e := range r.Events {
 		name := f.store.name(e.Kv)
 		if e.Type == clientv3.EventTypeDelete {
@@ -179,6 +199,10 @@ func (f *follower) flush() {
 	f.in.dirty = false
 	f.sent = time.Now()
 	t := f.in.board.tables(f.at.rev, f.in.network)
-	t.Skipped = len(f.in.bad)
+	t.Skipped, t.Latest = len(f.in.bad), f.in.latest
+	if f.stale {
+		t.StaleSince = f.heard
+	}
 	f.publish(t)
+	f.remember()
 }

@@ -20,7 +20,10 @@ func (f *follower) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.at, f.loaded = at, true
+	f.at, f.loaded, f.heard = at, true, time.Now()
+	f.in.dirty = f.in.dirty || f.stale // the same tables are no longer stale
+	f.stale = false
+	f.remember() // also that nothing has changed
 	if f.doubtful() {
 		return nil
 	}

@@ -16,6 +16,7 @@ type intake struct {
 	log       zerolog.Logger
 	alarm     zerolog.Logger
 	network   Network // that the agent runs with, and what of it changes live
+	latest    Network // the last good one
 	config    []byte  // its text in etcd, last seen
 	configs   int64   // its revision
 	configGen uint32  // of the list that had it last
@@ -37,17 +38,23 @@ type badKey struct {
 func newIntake(c *FollowConfig, log zerolog.Logger) *intake {
 	return &intake{
 		board: newBoard(newIdentity(c), log), log: log, alarm: limited(log),
-		network: c.Network, bad: make(map[string]badKey), dirty: true,
+		network: c.Network, latest: c.Network, bad: make(map[string]badKey), dirty: true,
 	}
 }
 
-// list takes in a key's value from a list.
+// list takes in a key's value from a list. A list is the whole truth: what it
+// says of a key counts also when the revision is known, since a cache may be of
+// an etcd that was made anew and has grown since.
 func (in *intake) list(name string, kv *mvccpb.KeyValue) {
-	if old := in.board.rows[name]; old != nil && in.frozen {
+	old := in.board.rows[name]
+	switch {
+	case old != nil && in.frozen:
 		in.mark(old)
-		return
+	case old != nil && old.rev >= kv.ModRevision && !old.isOf(kv) && !in.isBad(name):
+		in.read(name, kv, old)
+	default:
+		in.put(name, kv)
 	}
-	in.put(name, kv)
 }
 
 // put takes in a key's value. name is the key below the prefix. A revision
@@ -97,7 +104,7 @@ func (in *intake) read(name string, kv *mvccpb.KeyValue, old *row) {
 		in.board.remove(name) // a lease of another backend, for example
 		return
 	}
-	r.stamp(name, kv.CreateRevision, kv.ModRevision)
+	r.stamp(name, kv)
 	r.gen = in.gen
 	in.board.set(r)
 	in.mark(in.board.rows[name])
@@ -213,12 +220,12 @@ func (in *intake) putConfig(kv *mvccpb.KeyValue) {
 	for _, w := range warnings {
 		in.log.Warn().Msg("network configuration: " + w)
 	}
+	in.latest, in.dirty = n, true
 	if restart := n.needsRestart(&in.network); len(restart) > 0 {
 		in.log.Warn().Strs("fields", restart).Msg("network configuration changed in what needs a restart of the agents")
 	}
 	if in.network.takeLive(&n) {
 		in.log.Info().Int64("rev", kv.ModRevision).Msg("network configuration changed")
-		in.dirty = true
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 type Registration struct {
 	store   *Store
 	log     zerolog.Logger
-	updated chan struct{} // Update was called
+	alarm   zerolog.Logger // limited
+	updated chan struct{}  // Update was called
 
 	mu      sync.Mutex
 	claim   Claim        // its addresses are those of the last Update, guarded by mu; the rest stays
@@ -36,7 +37,7 @@ type Registration struct {
 
 func newRegistration(s *Store, c Claim) *Registration {
 	return &Registration{
-		store: s, log: s.log, claim: c, updated: make(chan struct{}, 1),
+		store: s, log: s.log, alarm: limited(s.log), claim: c, updated: make(chan struct{}, 1),
 		tenancy: tenancy{ttl: c.LeaseTTL}, liveness: tenancy{ttl: c.LivenessTTL},
 		twins: make(map[string]bool), past: []netip.Addr{c.PublicIP, c.PublicIPv6},
 	}

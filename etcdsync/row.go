@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/uvtep/uvtep/arpproxy"
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -16,6 +18,7 @@ import (
 // value makes a new row, unless it says what the old one said.
 type row struct {
 	name         string // below the prefix
+	value        string // the latest that is good
 	created, rev int64  // etcd's revisions of the first and the latest value
 	gen          uint32 // of the list that had it last
 	kind         kind
@@ -76,12 +79,17 @@ var (
 	errOwnAddr = errors.New("its public address and port are this host's own")
 )
 
-// stamp says which key the row is of.
-func (r *row) stamp(name string, created, rev int64) {
-	r.name, r.created, r.rev = name, created, rev
+// stamp says which key and value the row is of.
+func (r *row) stamp(name string, kv *mvccpb.KeyValue) {
+	r.name, r.value, r.created, r.rev = name, string(kv.Value), kv.CreateRevision, kv.ModRevision
 	if r.peer != nil {
-		r.peer.Key, r.peer.Rev = name, rev
+		r.peer.Key, r.peer.Rev = name, r.rev
 	}
+}
+
+// isOf reports whether the row was made of this very value.
+func (r *row) isOf(kv *mvccpb.KeyValue) bool {
+	return r.rev == kv.ModRevision && r.created == kv.CreateRevision && r.value == string(kv.Value)
 }
 
 // newRow reads a key and its value. It returns no row and no error for what is

@@ -90,9 +90,15 @@ func (s *Store) answered() { s.alive.Store(time.Now().UnixNano()) }
 // tries again with the next.
 func (s *Store) failed(p *pacer, err error) {
 	s.outage.failed(err)
-	if !p.worn() || time.Since(time.Unix(0, s.alive.Load())) < calm {
-		return
+	if p.worn() && time.Since(time.Unix(0, s.alive.Load())) >= calm {
+		s.Redial()
 	}
+}
+
+// Redial gives up the connection: the next request makes a new one, and what is
+// under way on the old one fails and is tried again. It is of use to who knows
+// that the connection is dead, as when the host's address is another.
+func (s *Store) Redial() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != nil && !s.closed {
@@ -193,6 +199,14 @@ type outage struct {
 
 // maxTold bounds how many different errors of one outage are told.
 const maxTold = 8
+
+// AwaySince returns since when etcd has not answered as it should; the zero Time
+// when it does.
+func (s *Store) AwaySince() time.Time {
+	s.outage.mu.Lock()
+	defer s.outage.mu.Unlock()
+	return s.outage.since
+}
 
 // over says that etcd answers.
 func (o *outage) over() {

@@ -3,6 +3,7 @@ package etcdsync
 import (
 	"cmp"
 	"net/netip"
+	"time"
 
 	"github.com/uvtep/uvtep/arpproxy"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -18,6 +19,12 @@ type Tables struct {
 	// Network is the configuration in force: the last one that was good. What
 	// changes live is taken from here.
 	Network Network
+	// Latest is the last good configuration that etcd had: what a restart
+	// begins with. It differs from Network in what needs one.
+	Latest Network
+	// StaleSince is when etcd was heard last if these are the tables of an
+	// earlier run; the zero Time when etcd has confirmed them.
+	StaleSince time.Time
 	// FDB and ARP are the switch's tables.
 	FDB *fdb.Table
 	ARP *arpproxy.Table

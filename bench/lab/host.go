@@ -181,3 +181,25 @@ func (h *Host) Readdress(ctx context.Context, addr netip.Addr) error {
 	h.Addr = addr
 	return h.address(ctx)
 }
+
+// AddNIC gives the host another interface on the fabric, with an IPv4 address of
+// the underlay and no default route through it.
+func (h *Host) AddNIC(ctx context.Context, dev string, addr netip.Addr) error {
+	f := h.lab.fabric
+	port := h.Name + "-" + dev
+	if err := f.addPort(ctx, fabricBridge, port, h.Node, dev, h.lab.cfg.UnderlayMTU); err != nil {
+		return err
+	}
+	if err := h.setOffloads(dev, h.lab.cfg.Underlay.hosts()); err != nil {
+		return err
+	}
+	if err := f.setOffloads(port, h.lab.cfg.Underlay.fabric()); err != nil {
+		return err
+	}
+	return h.AddAddr(dev, netip.PrefixFrom(addr, bits4))
+}
+
+// AddDefault makes an interface the one of the IPv4 default route.
+func (h *Host) AddDefault(dev string) error {
+	return h.addRoute(dev, default4, underlay4(gatewayNumber), false)
+}

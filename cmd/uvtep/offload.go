@@ -135,6 +135,13 @@ func (p *plane) startSuperframes() error {
 // an agent that began with offloads is spared. mu is held.
 func (p *plane) reheader() {
 	p.plain = false
-	p.offloads.closed()
-	p.dev.Wake()
+	p.renew()
+}
+
+// renew has the queues opened anew, unless they are being already. mu is held.
+func (p *plane) renew() {
+	if p.renewal == nil {
+		p.offloads.closed()
+		p.dev.Wake()
+	}
 }

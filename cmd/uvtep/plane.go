@@ -33,6 +33,7 @@ type plane struct {
 	addrs   []netip.Prefix   // that it carries
 	tables  *etcdsync.Tables // published last
 	callers *announcer
+	base
 	offloads
 
 	schedule
@@ -42,7 +43,7 @@ func newPlane(a *agent, mtu int) *plane {
 	p := &plane{
 		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
 		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(),
-		offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
+		base: base{moved: make(chan struct{})}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
 	}
 	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
 		// Until the lease says otherwise: with its last address a TAP that
@@ -201,20 +202,22 @@ func (p *plane) applyRoutes() {
 
 // run switches until ctx ends. A TAP that is removed is made anew.
 func (p *plane) run(ctx context.Context) error {
-	// The goroutines of the data path wait in system calls that keep their
-	// processors (see internal/wait), so there must be as many more.
-	busy := 2 * p.sockets.Lanes()
-	if len(p.sockets.Receivers(0)) > 1 {
-		busy += p.sockets.Lanes()
-	}
-	runtime.GOMAXPROCS(runtime.NumCPU() + busy)
 	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce)
+}
+
+// reserve makes room for the goroutines of the data path: they wait in system
+// calls that keep their processors (see internal/wait), so there must be as
+// many more. mu is held.
+func (p *plane) reserve() {
+	busy := p.sockets.Lanes() * (1 + len(p.sockets.Receivers(0)))
+	runtime.GOMAXPROCS(runtime.NumCPU() + busy)
 }
 
 func (p *plane) switchFrames(ctx context.Context) error {
 	for {
 		p.mu.Lock()
 		sw := p.sw
+		p.reserve()
 		p.mu.Unlock()
 		err := sw.Run(ctx)
 		switch {
@@ -245,7 +248,7 @@ func (p *plane) reopen(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		p.log.Error().Err(err).Dur("again_in", wait).Msg("TAP device could not be made anew")
+		p.log.Error().Err(err).Dur("again_in", wait).Msg("TAP and sockets could not be opened anew")
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -257,6 +260,12 @@ func (p *plane) reopen(ctx context.Context) error {
 func (p *plane) replay() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.rebind {
+		if err := p.sockets.Move(p.carrier.Addr, p.carrier.Addr6); err != nil {
+			return err
+		}
+		p.rebind = false
+	}
 	if err := p.reopened(); err != nil {
 		return err
 	}
@@ -266,30 +275,41 @@ func (p *plane) replay() error {
 	return nil
 }
 
-// watch hears from the kernel what others do to the TAP, the routes and the
+// mend puts the TAP and the routes right after every event, and follows the
 // underlay.
-func (p *plane) watch(ctx context.Context) error {
-	return p.host.Watch(ctx, hostnet.WatchConfig{TAP: p.name, Underlay: p.carrier.Name, Routes: p.routes}, func(e hostnet.Event) {
-		select {
-		case p.kick <- e:
-		default: // as many are waiting already: each of them looks at everything
-		}
-	})
-}
-
-// mend puts the TAP and the routes right after every event.
 func (p *plane) mend(ctx context.Context) error {
+	again := time.NewTimer(returnWait)
+	again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-again.C:
+			p.rehome(true)
 		case e := <-p.kick:
-			p.hear(e)
+			if p.hear(e) {
+				again.Reset(returnWait)
+			}
 		}
 	}
 }
 
-func (p *plane) hear(e hostnet.Event) {
+// hear acts on an event. later says that the underlay is to be looked for once
+// more in a while.
+func (p *plane) hear(e hostnet.Event) (later bool) {
+	switch e.Kind {
+	case hostnet.UnderlayAddr, hostnet.UnderlayMTU, hostnet.UnderlayDown, hostnet.UnderlayUp, hostnet.UnderlayRoute:
+		p.log.Warn().Str("interface", e.Device).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("the underlay changed")
+		return p.rehome(false)
+	case hostnet.Resync:
+		later = p.rehome(false)
+	}
+	p.hearTAP(e)
+	return later
+}
+
+// hearTAP puts the TAP and the routes right.
+func (p *plane) hearTAP(e hostnet.Event) {
 	switch e.Kind {
 	case hostnet.TAPRemoved:
 		return // the switch notices by itself, and reopens
@@ -298,9 +318,6 @@ func (p *plane) hear(e hostnet.Event) {
 		return
 	case hostnet.TAPMTU:
 		p.log.Warn().Str("tap", p.name).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP's MTU; left as it is")
-	case hostnet.UnderlayAddr, hostnet.UnderlayMTU, hostnet.UnderlayDown, hostnet.UnderlayUp:
-		p.log.Warn().Str("interface", e.Device).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("the underlay changed")
-		return
 	case hostnet.Resync, hostnet.TAPAppeared:
 	default:
 		p.log.Warn().Str("tap", p.name).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("somebody changed the TAP; putting it right")

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +48,7 @@ func newRun() *cobra.Command {
 			if r.embedded && !cmd.Flags().Changed("etcd-endpoints") {
 				r.etcd.o.Endpoints = nil
 			}
-			a := &agent{runFlags: r, state: state.Dir(r.stateDir)}
+			a := &agent{runFlags: r, state: state.Dir(r.stateDir), ready: make(chan struct{})}
 			err := a.run(cmd.Context())
 			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
 				return nil // asked to stop while it was starting
@@ -71,12 +70,14 @@ type agent struct {
 	node  string
 
 	host    *hostnet.Host
-	carrier hostnet.Underlay // the interface that carries the tunnel
+	carrier hostnet.Underlay // the interface that carries the tunnel; see base
 	store   *etcdsync.Store
-	network etcdsync.Network
+	network etcdsync.Network // that the agent runs with
+	kept    []byte           // the configuration on disk
+	offered bool             // etcd has the configuration of --network, or another
+	ready   chan struct{}    // closed when the host has its place in the network
 	mac     ether.Addr
 	sockets *underlay.Underlay
-	reg     *etcdsync.Registration
 	plane   *plane
 }
 
@@ -150,10 +151,7 @@ func (a *agent) join(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.store.Close()) }()
-	if err := a.writeNetwork(ctx); err != nil {
-		return err
-	}
-	if a.network, err = a.store.WaitNetwork(ctx); err != nil {
+	if a.network, err = a.findNetwork(ctx); err != nil {
 		return err
 	}
 	if err := a.prepare(); err != nil {
@@ -170,41 +168,7 @@ func (a *agent) join(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.lease(ctx); err != nil {
-		return errors.Join(err, server.Close())
-	}
-	a.log.Info().Msg("Running backend")
-	return together(ctx, server.Run, a.work)
-}
-
-// writeNetwork writes the configuration that --network asks for, if there is
-// none. It waits for etcd.
-func (a *agent) writeNetwork(ctx context.Context) error {
-	if a.runFlags.network.network == nil {
-		return nil
-	}
-	said := false
-	for {
-		created, err := a.store.InitNetwork(ctx, *a.runFlags.network.network)
-		if err == nil {
-			if created {
-				a.log.Info().Str("network", a.runFlags.network.cidr).Msg("network configuration written")
-			}
-			return nil
-		}
-		if errors.Is(err, etcdsync.ErrBadNetwork) {
-			return err
-		}
-		if !said {
-			a.log.Warn().Err(err).Strs("endpoints", a.etcd.o.Endpoints).Msg("waiting for etcd to write the network configuration")
-			said = true
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
+	return together(ctx, server.Run, a.plane.run, a.enroll, a.follow, a.offerNetwork)
 }
 
 // prepare settles what needs no lease: the MAC, the MTU, the sockets.
@@ -250,121 +214,6 @@ func (a *agent) overlayMTU() (int, error) {
 		return a.mtu, nil
 	}
 	return hostnet.MTU(a.carrier.MTU, a.network.MTU, !a.carrier.Addr.IsValid())
-}
-
-// lease registers the host in etcd and dresses the TAP as the lease says.
-func (a *agent) lease(ctx context.Context) error {
-	c := etcdsync.Claim{
-		Network: a.network, NodeID: a.node, PublicIP: a.carrier.Public, PublicIPv6: a.carrier.Public6, MAC: a.mac,
-		NoSubnet: a.noSubnet, Want: a.want, LeaseTTL: a.leaseTTL, LivenessTTL: a.livenessTTL,
-		Resubnet: func(r *etcdsync.Registration) {
-			if err := a.dress(r); err != nil {
-				a.log.Error().Err(err).Msg("the new subnet could not be put in force")
-			}
-		},
-	}
-	c.Previous, c.Previous6 = a.previous()
-	var err error
-	if a.reg, err = a.store.Acquire(ctx, c); err != nil {
-		return err
-	}
-	return a.dress(a.reg)
-}
-
-// previous is the subnets to ask for again: those of the last run, else those
-// that flannel held here.
-func (a *agent) previous() (v4, v6 netip.Prefix) {
-	v4, v6, err := a.state.Subnet()
-	if err != nil {
-		a.log.Warn().Err(err).Msg("the subnet of the last run cannot be read; any free one will do")
-	}
-	if v4.IsValid() || v6.IsValid() {
-		return v4, v6
-	}
-	if env, err := hostnet.ReadSubnetEnv(a.subnetFile); err == nil {
-		return env.Subnet, env.IPv6Subnet
-	}
-	return netip.Prefix{}, netip.Prefix{}
-}
-
-// dress makes the host what the lease says: state, TAP, masquerade, and last
-// the subnet file, which tells others that all is ready.
-func (a *agent) dress(r *etcdsync.Registration) error {
-	if a.noSubnet {
-		return errors.Join(a.withdrawFile(), a.plane.dress(nil))
-	}
-	v4, v6 := r.Subnet(), r.Subnet6()
-	errs := []error{a.state.SetSubnet(v4, v6), a.plane.dress(tapAddrs(v4, v6))}
-	if a.ipMasq {
-		errs = append(errs, a.host.EnsureMasquerade(hostnet.Masquerade{
-			TAP: a.plane.name, Network: a.network.IPv4, IPv6Network: a.network.IPv6, Subnet: v4, IPv6Subnet: v6,
-		}))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	env := hostnet.SubnetEnv{Network: a.network.IPv4, IPv6Network: a.network.IPv6, Subnet: v4, IPv6Subnet: v6, MTU: a.plane.mtu, IPMasq: a.ipMasq}
-	if err := env.Write(a.subnetFile); err != nil {
-		return err
-	}
-	a.log.Info().Str("file", a.subnetFile).Msg("subnet file written")
-	return nil
-}
-
-// withdrawFile removes the subnet file that an earlier run with a lease wrote.
-func (a *agent) withdrawFile() error {
-	v4, v6, err := a.state.Subnet()
-	if err != nil || !v4.IsValid() && !v6.IsValid() {
-		return nil
-	}
-	if env, err := hostnet.ReadSubnetEnv(a.subnetFile); err != nil || env.Subnet.Masked() != v4 || env.IPv6Subnet.Masked() != v6 {
-		return nil // none, or somebody else's
-	}
-	return os.Remove(a.subnetFile)
-}
-
-// tapAddrs are the addresses on the TAP: the first of each subnet, alone.
-func tapAddrs(subnets ...netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range subnets {
-		if p.IsValid() {
-			out = append(out, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
-		}
-	}
-	return out
-}
-
-// work runs everything that runs for as long as the agent does; the first that
-// fails ends the others.
-func (a *agent) work(ctx context.Context) error {
-	return together(ctx,
-		a.plane.run,
-		a.reg.Run,
-		func(ctx context.Context) error {
-			return a.store.Follow(ctx, etcdsync.FollowConfig{
-				Network: a.network, NodeID: a.node, MAC: a.mac, Own: a.ownAddrs(),
-				MassDeleteHold: hold(a.massDeleteHold), Publish: a.plane.publish,
-			})
-		},
-	)
-}
-
-// hold turns the flag's "0: not at all" into Follow's negative.
-func hold(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
-}
-
-func (a *agent) ownAddrs() []netip.Addr {
-	var out []netip.Addr
-	for _, ip := range []netip.Addr{a.carrier.Addr, a.carrier.Addr6, a.carrier.Public, a.carrier.Public6} {
-		if ip.IsValid() {
-			out = append(out, ip)
-		}
-	}
-	return out
 }
 
 // together runs all of fs until ctx ends or one fails, waits for all, and

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,7 +21,8 @@ const statsPath = "/v1/stats"
 // statsView is what it serves.
 type statsView struct {
 	TAP      string                 `json:"tap"`
-	Revision int64                  `json:"revision"` // of the tables in force
+	Revision int64                  `json:"revision"`              // of the tables in force
+	Stale    string                 `json:"stale_since,omitempty"` // when etcd was heard last, while it is away
 	Verdicts map[string]verdictView `json:"verdicts"`
 	Counts   map[string]uint64      `json:"counts"`
 	Underlay underlay.Stats         `json:"underlay"`
@@ -44,9 +46,29 @@ func (p *plane) stats() any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tables != nil {
-		v.Revision = p.tables.Rev
+		v.Revision, v.Stale = p.tables.Rev, p.staleSince()
 	}
 	return v
+}
+
+// staleSince is when etcd was heard last, while it is away; "" when it is there.
+// mu is held.
+func (p *plane) staleSince() string {
+	since := p.tables.StaleSince
+	if since.IsZero() {
+		since = p.store.AwaySince()
+	}
+	if since.IsZero() {
+		return ""
+	}
+	return since.Format(time.RFC3339)
+}
+
+func staleText(since string) string {
+	if since == "" {
+		return ""
+	}
+	return ", stale since " + since
 }
 
 func adminFlag(f *pflag.FlagSet, socket *string) {
@@ -80,7 +102,7 @@ func newStats() *cobra.Command {
 // frame meets them.
 func printStats(w io.Writer, v statsView) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "%s, revision %d\t\t\t\n", v.TAP, v.Revision)
+	fmt.Fprintf(t, "%s, revision %d%s\t\t\t\n", v.TAP, v.Revision, staleText(v.Stale))
 	for _, inbound := range []bool{false, true} {
 		fmt.Fprintf(t, "%s\tframes\tbytes\t\n", map[bool]string{false: "from the TAP", true: "from the underlay"}[inbound])
 		for _, x := range vswitch.Verdicts() {

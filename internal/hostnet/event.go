@@ -41,7 +41,7 @@ const (
 	UnderlayDown
 	// UnderlayUp: the underlay is up again.
 	UnderlayUp
-	// UnderlayRoute: the underlay's last default route went, or one came.
+	// UnderlayRoute: the best default route leads through another interface.
 	UnderlayRoute
 )
 
@@ -61,7 +61,7 @@ var eventNames = [...]string{
 	UnderlayMTU:   "underlay's MTU changed",
 	UnderlayDown:  "underlay down",
 	UnderlayUp:    "underlay up",
-	UnderlayRoute: "underlay's default route changed",
+	UnderlayRoute: "default route changed",
 }
 
 // String says what happened, for the log.

@@ -27,10 +27,15 @@ func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
 	if err != nil {
 		return choice{}, err
 	}
-	if len(o.Iface) == 0 && len(o.IfaceRegex) == 0 && !o.CanReach.IsValid() {
-		if o.Was == (Underlay{}) {
-			h.log.Info().Msg("Determining IP address of default interface")
+	if c, ok := byUse(s, o.Was); ok {
+		c.mtu = routeMTU(defaults, c.iface.index)
+		if o.CanReach.IsValid() {
+			c.mtu = h.reachMTU(o.CanReach)
 		}
+		return c, nil
+	}
+	if len(o.Iface) == 0 && len(o.IfaceRegex) == 0 && !o.CanReach.IsValid() {
+		h.log.Info().Msg("Determining IP address of default interface")
 		return byDefaultRoute(s, defaults)
 	}
 	c, ok := byName(s, o.Iface)
@@ -42,13 +47,26 @@ func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
 		return c, nil
 	}
 	if o.CanReach.IsValid() {
-		if o.Was == (Underlay{}) {
-			h.log.Info().Msgf("Determining interface to use based on given address %s", o.CanReach)
-		}
+		h.log.Info().Msgf("Determining interface to use based on given address %s", o.CanReach)
 		return h.byReach(s, o.CanReach)
 	}
 	asked := strings.Join(slices.Concat(o.Iface, o.IfaceRegex), ", ")
 	return choice{}, fmt.Errorf("underlay %q: %w; there are %s", asked, ErrNoLink, offer(s))
+}
+
+// byUse finds the interface in use, if it still can be used.
+func byUse(s []iface, was Underlay) (choice, bool) {
+	at := slices.IndexFunc(s, func(i iface) bool { return i.name == was.Name && i.up && !i.ours && len(i.addrs) > 0 })
+	if was.Name == "" || at < 0 {
+		return choice{}, false
+	}
+	c := choice{iface: s[at]}
+	for _, a := range []netip.Addr{was.Addr, was.Addr6} {
+		if !c.addr.IsValid() && a.IsValid() && s[at].has(a) {
+			c.addr = a
+		}
+	}
+	return c, true
 }
 
 // byName finds the first of names, each the name of an interface or an address

@@ -57,8 +57,7 @@ type scene struct {
 	index    int
 	mac      ether.Addr
 	mtu      int
-	routeMTU int  // of its default route, 0 when that sets none
-	leads    bool // a default route leads through it
+	routeMTU int // of its default route, 0 when that sets none
 	up       bool
 	carrier  bool
 	bridge   string
@@ -129,7 +128,7 @@ func (h *Host) scene(a *netlink.LinkAttrs, routes bool) (*scene, error) {
 		return s, err
 	}
 	defaults, err := h.defaultRoutes(a.Index)
-	s.routeMTU, s.leads = routeMTU(defaults, a.Index), len(defaults) > 0
+	s.routeMTU = routeMTU(defaults, a.Index)
 	return s, err
 }
 
@@ -205,7 +204,6 @@ func underlayEvents(was, is *scene) []Event {
 		{upOrDown(UnderlayUp, UnderlayDown, isUp), upText(wasUp), upText(isUp)},
 		{UnderlayMTU, strconv.Itoa(was.outerMTU()), strconv.Itoa(is.outerMTU())},
 		{UnderlayAddr, orNone(was.usable), orNone(is.usable)},
-		{UnderlayRoute, thereText(was.leads), thereText(is.leads)},
 	})
 }
 
@@ -244,13 +242,6 @@ func upText(up bool) string {
 		return "up"
 	}
 	return "down"
-}
-
-func thereText(there bool) string {
-	if there {
-		return "there"
-	}
-	return "none"
 }
 
 func orNone(s string) string {

@@ -21,8 +21,10 @@ type UnderlayOptions struct {
 	// PublicIP and PublicIPv6 are what other hosts are told to send to
 	// instead of the interface's own addresses.
 	PublicIP, PublicIPv6 netip.Addr
-	// Was is the underlay in use, when there is one: nothing is logged then
-	// unless another is found.
+	// Was is the underlay in use, when there is one. Its interface is kept for
+	// as long as that is up and has an address: a better default route, of a
+	// VPN perhaps, is no reason to move. Nothing is logged unless another is
+	// found.
 	Was Underlay
 }
 

@@ -191,6 +191,37 @@ func TestUnderlayByDefaultRoute(t *testing.T) {
 	}
 }
 
+func TestAnUnderlayInUseIsKeptWhileItCanBeUsed(t *testing.T) {
+	s := crossroads(t)
+	first, err := s.FindUnderlay(UnderlayOptions{})
+	s.check(err)
+	second := Underlay{Name: "eth1", Index: s.index("eth1"), MTU: 1400, Addr: netip.MustParseAddr("198.51.100.7"), Public: netip.MustParseAddr("198.51.100.7")}
+	again := func(was Underlay) Underlay {
+		t.Helper()
+		u, err := s.FindUnderlay(UnderlayOptions{Was: was})
+		s.check(err)
+		return u
+	}
+	for _, was := range []Underlay{first, second} {
+		if u := again(was); u != was {
+			t.Errorf("in use %+v, found %+v", was, u)
+		}
+	}
+	s.removeAddr("eth1", "198.51.100.7/24")
+	s.addr("eth1", "198.51.100.8/24")
+	if u, want := again(second), netip.MustParseAddr("198.51.100.8"); u.Name != "eth1" || u.Addr != want || u.Public != want {
+		t.Errorf("with another address: found %+v", u)
+	}
+	s.down("eth1")
+	if u := again(second); u != first {
+		t.Errorf("down: found %+v, want the one of the default route, %+v", u, first)
+	}
+	s.check(s.nl.LinkDel(s.link("eth0")))
+	if u, err := s.FindUnderlay(UnderlayOptions{Was: second}); err == nil {
+		t.Errorf("with none left: found %+v", u)
+	}
+}
+
 func TestUnderlayOptionsTellAllFaultsAtOnce(t *testing.T) {
 	o := UnderlayOptions{
 		IfaceRegex: []string{"eth[", "ok", "("},

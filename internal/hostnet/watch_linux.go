@@ -64,6 +64,7 @@ type watcher struct {
 	routes   *Routes
 	tap      sight
 	underlay sight
+	gateway  string // the interface of the best default route
 
 	lost         bool // routes of ours were removed
 	lookTAP      bool
@@ -111,10 +112,34 @@ func (w *watcher) look(everywhere bool) ([]Event, error) {
 			return nil, err
 		}
 		es = append(es, underlayEvents(was, is)...)
+		e, err := w.lookForGateway()
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, e...)
 	}
 	if w.lost {
 		es = append(es, Event{Kind: RoutesLost, Device: w.tap.name})
 	}
 	w.lost, w.lookTAP, w.lookUnderlay = false, false, false
 	return es, nil
+}
+
+// lookForGateway finds out whether the best default route leads elsewhere now.
+func (w *watcher) lookForGateway() ([]Event, error) {
+	if w.underlay.name == "" {
+		return nil, nil
+	}
+	defaults, err := w.host.defaultRoutes(0)
+	if err != nil {
+		return nil, err
+	}
+	was := w.gateway
+	w.gateway = ""
+	if len(defaults) > 0 {
+		if w.gateway, err = w.host.nameOf(defaults[0].index); err != nil {
+			return nil, err
+		}
+	}
+	return changes(w.underlay.name, []change{{UnderlayRoute, orNone(was), orNone(w.gateway)}}), nil
 }

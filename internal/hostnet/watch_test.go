@@ -171,6 +171,16 @@ func TestWatchFollowsTheUnderlay(t *testing.T) {
 	}
 }
 
+func TestWatchTellsWhenTheDefaultRouteLeadsElsewhere(t *testing.T) {
+	s, r := watched(t)
+	s.cable("eth1", 1500, "198.51.100.7/24")
+	o := s.look(WatchConfig{TAP: "uvtep.1", Underlay: "eth0", Routes: r})
+	s.check(s.nl.LinkDel(s.link("eth0")))
+	o.until(UnderlayRoute)
+	s.route("eth1", "0.0.0.0/0", "198.51.100.1", nil)
+	same(t, "another has it", o.until(UnderlayRoute), []string{"eth0: default route changed: eth1, was none"})
+}
+
 // What is nobody's business, and what we do to routes ourselves, is not told:
 // the next event is the one that the test causes at the end.
 func TestWatchKeepsQuietAbout(t *testing.T) {

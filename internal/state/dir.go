@@ -162,6 +162,27 @@ func (d Dir) SetNetwork(config []byte) error {
 	return d.write("network", string(config))
 }
 
+// Tables returns what SetTables kept for a VNI, nil when there is nothing.
+func (d Dir) Tables(v encap.VNI) ([]byte, error) {
+	b, err := os.ReadFile(d.path(tablesName(v)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read last tables: %w", err)
+	}
+	return b, nil
+}
+
+// SetTables keeps the tables of a VNI, so that a start need not wait for etcd.
+// The state directory knows nothing of their form: whoever reads them checks
+// them.
+func (d Dir) SetTables(v encap.VNI, tables []byte) error {
+	return d.replace(tablesName(v), tables)
+}
+
+func tablesName(v encap.VNI) string { return "tables." + v.String() }
+
 // read returns the content of a file without the space around it.
 func (d Dir) read(name string) (string, error) {
 	b, err := os.ReadFile(d.path(name))
@@ -169,11 +190,13 @@ func (d Dir) read(name string) (string, error) {
 }
 
 // write replaces a file, ending it with a line feed.
-func (d Dir) write(name, text string) error {
+func (d Dir) write(name, text string) error { return d.replace(name, []byte(text+"\n")) }
+
+func (d Dir) replace(name string, content []byte) error {
 	if err := os.MkdirAll(string(d), dirMode); err != nil {
 		return err
 	}
-	if err := WriteFile(d.path(name), []byte(text+"\n"), fileMode); err != nil {
+	if err := WriteFile(d.path(name), content, fileMode); err != nil {
 		return fmt.Errorf("write %q: %w", d.path(name), err)
 	}
 	return nil

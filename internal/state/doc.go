@@ -1,12 +1,13 @@
 // Package state keeps what a host must remember between two runs: who it is,
-// which MAC address it has, which subnet it held, and the last network
-// configuration that it could read.
+// which MAC address it has, which subnet it held, the last network
+// configuration that it could read, and the last tables.
 //
 //	/var/lib/uvtep/
 //	  node-id     32 hexadecimal digits, random, made once
 //	  mac.<vni>   the MAC address of the TAP of that VNI
 //	  subnet      one subnet a line, the lease that was held last
-//	  network     the network configuration as it stood in etcd
+//	  network     the last good network configuration
+//	  tables.<vni>  what the tables of that VNI were made of, with a checksum
 //
 // # Identity
 //
@@ -23,7 +24,7 @@
 //
 // # What it refuses
 //
-// There is no lock here and no cache: every call reads or writes a file. Files
+// There is no lock here, and nothing is remembered: every call reads or writes a file. Files
 // that can be made again (the MAC, the subnet) are made again when they do not
 // parse; the node id never is.
 package state

@@ -1,0 +1,119 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/uvtep/uvtep/bench/lab"
+)
+
+// withEtcd is a lab with a real etcd of so many members, an agent and a
+// container on every host.
+func withEtcd(t testing.TB, c lab.Config, members int) (*lab.Lab, context.Context, []*lab.Etcd) {
+	t.Helper()
+	l, ctx := newLab(t, c)
+	bin, err := lab.BuildEtcd(ctx)
+	must(t, err)
+	es, err := l.StartEtcd(ctx, bin, members)
+	must(t, err)
+	startAgents(ctx, t, l.Hosts)
+	must(t, l.AddContainers(ctx, 1))
+	connected(ctx, t, l)
+	return l, ctx, es
+}
+
+// tables is the file in which an agent keeps its tables.
+func tables(h *lab.Host) string { return filepath.Join(h.StateDir, "tables.1") }
+
+// keptTables waits until the file holds a text.
+func keptTables(ctx context.Context, t testing.TB, h *lab.Host, text string) []byte {
+	t.Helper()
+	var b []byte
+	eventually(ctx, t, "the tables on disk hold "+text, func() (bool, string) {
+		var err error
+		b, err = os.ReadFile(tables(h))
+		return err == nil && bytes.Contains(b, []byte(text)), string(b)
+	})
+	return b
+}
+
+func TestAStartWithoutEtcdForwardsFromTheLastTables(t *testing.T) {
+	l, ctx, es := withEtcd(t, lab.Config{}, 1)
+	h := l.Hosts[1]
+	subnet := h.Subnet
+	es[0].Kill()
+	for _, end := range []struct {
+		name string
+		how  func() error
+	}{
+		{"stopped", func() error { return h.Agent.Stop(ctx) }},
+		{"killed", func() error { h.Agent.Kill(); return nil }},
+	} {
+		must(t, end.how())
+		must(t, os.Remove(h.SubnetFile), h.StartAgent(ctx)) // as after a reboot
+		must(t, h.Agent.WaitOutput(ctx, "forwarding from the tables of the last run until etcd answers"))
+		connected(ctx, t, l)
+		if h.Subnet != subnet {
+			t.Fatalf("%s: started with %s, want %s", end.name, h.Subnet, subnet)
+		}
+		if s := readStats(ctx, t, h); s.Stale == "" || s.Revision == 0 {
+			t.Errorf("%s: stale since %q, revision %d; want both", end.name, s.Stale, s.Revision)
+		}
+	}
+	// A change that was made while nobody could hear of it.
+	must(t, es[0].Restart(ctx))
+	key := "subnets/10.10.77.0-24"
+	must(t, l.Put(ctx, prefix+"/"+key, `{"PublicIP":"192.0.2.60","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:77"}}`))
+	for _, h := range l.Hosts {
+		must(t, h.Agent.WaitOutput(ctx, "adding subnet: 10.10.77.0/24"))
+	}
+	eventually(ctx, t, "the tables are no longer stale", func() (bool, string) {
+		s := readStats(ctx, t, h)
+		return s.Stale == "", s.Stale
+	})
+	keptTables(ctx, t, h, key)
+	connected(ctx, t, l)
+}
+
+// Tables on disk that cannot be trusted are no tables, and no reason to fail.
+func TestDamagedTablesOnDiskAreNotUsed(t *testing.T) {
+	l, ctx, es := withEtcd(t, lab.Config{Hosts: 2}, 1)
+	h := l.Hosts[1]
+	must(t, h.Agent.Stop(ctx))
+	b := keptTables(ctx, t, h, "subnets/10.10.1.0-24")
+	must(t, os.WriteFile(tables(h), bytes.Replace(b, []byte("192.0.2.1"), []byte("192.0.2.9"), 1), 0o644))
+	es[0].Kill()
+	must(t, h.StartAgent(ctx))
+	must(t, h.Agent.WaitOutput(ctx, "tables of the last run cannot be used; waiting for etcd"))
+	if s := readStats(ctx, t, h); s.Revision != 0 {
+		t.Errorf("forwards by revision %d of a damaged file", s.Revision)
+	}
+	must(t, es[0].Restart(ctx))
+	connected(ctx, t, l)
+}
+
+// A configuration that vanishes or stops parsing changes nothing, at a start
+// either.
+func TestTheLastGoodConfigurationStands(t *testing.T) {
+	l, ctx, _ := withEtcd(t, lab.Config{Hosts: 2}, 1)
+	h := l.Hosts[1]
+	for _, spoil := range []func() error{
+		func() error { return l.Put(ctx, prefix+"/config", `{"Network":"10.10.0.0/99"}`) },
+		func() error { return l.Delete(ctx, prefix+"/config") },
+	} {
+		must(t, spoil())
+		must(t, h.Agent.Stop(ctx), h.StartAgent(ctx))
+		if !strings.Contains(h.Agent.Output(), "going on with the last good network configuration") {
+			t.Errorf("nothing is said of the configuration:\n%s", h.Agent.Tail(20))
+		}
+		connected(ctx, t, l)
+	}
+	// The host that was told --network brings it back when it starts.
+	must(t, l.Hosts[0].Agent.Stop(ctx), l.Hosts[0].StartAgent(ctx))
+	must(t, l.Hosts[0].Agent.WaitOutput(ctx, "network configuration written"))
+	connected(ctx, t, l)
+}

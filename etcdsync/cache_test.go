@@ -1,0 +1,257 @@
+package etcdsync
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// sampleCache is the cache of a world with one key of each kind.
+func sampleCache(t testing.TB) ([]byte, *world) {
+	w := newWorld(t)
+	w.put(leaseB, leaseOf(nodeB, "192.0.2.2", mac(2)))
+	w.put(hostKey(nodeB), "{\n \"PublicIP\": \"192.0.2.2\", \"VNIs\": [1]\n}\n") // more than one line
+	w.put(hostsDir+nodeB+"/endpoints/1/"+mac(20).String(), `{"IPs":["10.10.2.7"],"Seq":3}`)
+	w.put("uvtep/static/1/"+mac(21).String(), `{"IPs":["10.10.2.8"],"VTEP":"192.0.2.2"}`)
+	w.put(leaseB, leaseOf(nodeB, "192.0.2.22", mac(2)))
+	b, err := encodeCache(cacheHead{Prefix: testPrefix, Node: testConfig().NodeID, Cluster: 1<<64 - 1, Rev: w.h.rev, Heard: time.Unix(1769860800, 0).UTC()}, w.in.board.rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, w
+}
+
+func TestACacheHoldsWhatTheTablesWereMadeOf(t *testing.T) {
+	b, w := sampleCache(t)
+	c, err := parseCache(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := cacheHead{Format: 1, Prefix: testPrefix, Node: testConfig().NodeID, Cluster: 1<<64 - 1, Rev: w.h.rev, Heard: time.Unix(1769860800, 0).UTC(), Keys: 4}
+	if c.cacheHead != want {
+		t.Errorf("head: got %+v, want %+v", c.cacheHead, want)
+	}
+	again := newWorld(t)
+	for i := range c.keys {
+		again.in.put(c.keys[i].Key, c.keys[i].kv())
+	}
+	if diff := cmp.Diff(viewOf(again.tables()), viewOf(w.tables()), cmpNetip, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("tables, got- want+:\n%s", diff)
+	}
+	for name, r := range w.in.board.rows {
+		if q := again.in.board.rows[name]; q == nil || q.rev != r.rev || q.created != r.created {
+			t.Errorf("%s: got %+v, want %+v", name, q, r)
+		}
+	}
+}
+
+func TestADamagedCacheIsRefused(t *testing.T) {
+	b, _ := sampleCache(t)
+	for i := range b {
+		if _, err := parseCache(b[:i]); err == nil {
+			t.Fatalf("the first %d of %d bytes: no error", i, len(b))
+		}
+		broken := bytes.Clone(b)
+		broken[i] ^= 4
+		if c, err := parseCache(broken); err == nil {
+			t.Fatalf("byte %d changed: no error but %+v", i, c)
+		}
+	}
+}
+
+func TestACacheOfALaterFormatIsRefusedOfTheNextOneRead(t *testing.T) {
+	good, _ := sampleCache(t)
+	for format, fine := range map[string]bool{"1": true, "2": true, "3": false, "0": false} {
+		body, _, _ := strings.Cut(string(good), sumWord)
+		body = strings.Replace(body, `{"Format":1,`, `{"Format":`+format+`,"New":"field",`, 1)
+		_, err := parseCache(withSum(body))
+		if (err == nil) != fine || err != nil && !strings.Contains(err.Error(), "format "+format) {
+			t.Errorf("format %s: got error %v, want one: %v", format, err, !fine)
+		}
+	}
+	if _, err := parseCache(withSum(`{"Format":1,"Keys":2}` + "\n" + `{"Key":"a","Value":{}}` + "\n")); err == nil {
+		t.Error("a cache with a key too few: no error")
+	}
+}
+
+func FuzzParseCache(f *testing.F) {
+	b, _ := sampleCache(f)
+	body, _, _ := strings.Cut(string(b), sumWord)
+	f.Add(body)                                 // as it is written
+	f.Add(`{"Format":1,"Keys":0}` + "\n")       // nothing
+	f.Add(`{"Format":1,"Keys":1}` + "\nnull\n") // a key that is none
+	f.Fuzz(func(t *testing.T, body string) {
+		c, err := parseCache(withSum(body))
+		if err != nil {
+			return
+		}
+		w := newWorld(t)
+		for i := range c.keys {
+			w.in.put(c.keys[i].Key, c.keys[i].kv())
+		}
+		again, err := encodeCache(c.cacheHead, w.in.board.rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseCache(again); err != nil {
+			t.Fatalf("what was read is written so that it cannot be read: %v\n%s", err, again)
+		}
+	})
+}
+
+// An agent that starts while etcd is away forwards from what it knew, and when
+// etcd answers, all that changed meanwhile is put right: the new, the changed
+// and the gone.
+func TestAStartWithoutEtcdForwardsFromTheLastTables(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	for i, sub := range []string{"2", "3", "4"} {
+		e.put("subnets/10.10."+sub+".0-24", leaseOf("", "192.0.2."+sub, mac(byte(i+2))))
+	}
+	w := e.follow(s, 1, 0)
+	w.routes("10.10.2.0/24", "10.10.3.0/24", "10.10.4.0/24")
+	last := w.cache()
+
+	e.del("subnets/10.10.3.0-24")
+	e.put("subnets/10.10.4.0-24", leaseOf("", "192.0.2.44", mac(44)))
+	e.put("subnets/10.10.5.0-24", leaseOf("", "192.0.2.5", mac(5)))
+	e.stop()
+	began := time.Now()
+	s, log := e.store()
+	w = e.followFrom(last, s, 1, 0)
+	old := w.routes("10.10.2.0/24", "10.10.3.0/24", "10.10.4.0/24")
+	if old.StaleSince.IsZero() || old.StaleSince.After(began) || len(old.Changed) != 0 {
+		t.Errorf("stale since %v, %d changes; want a time before %v and none", old.StaleSince, len(old.Changed), began)
+	}
+	e.awaitLog(log, "forwarding from the tables of the last run until etcd answers")
+	e.start()
+	now := w.routes("10.10.2.0/24", "10.10.4.0/24", "10.10.5.0/24")
+	if !now.StaleSince.IsZero() {
+		t.Errorf("tables that etcd confirmed are stale since %v", now.StaleSince)
+	}
+	if entry, _ := now.FDB.Lookup(1, mac(44)); entry.VTEP == nil || entry.VTEP.To.String() != "192.0.2.44:4789" {
+		t.Errorf("got %+v for the host that moved", entry)
+	}
+	if n := len(now.Changed); n != 2 {
+		t.Errorf("%d bindings to announce, want that of the host that moved and of the new one", n)
+	}
+}
+
+func TestTablesThatEtcdConfirmsAreNoLongerStale(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	e.put(leaseB, leaseOf("", "192.0.2.2", mac(2)))
+	w := e.follow(s, 1, 0)
+	w.routes("10.10.2.0/24")
+	s2, _ := e.store()
+	e.followFrom(w.cache(), s2, 1, 0).until("that are not stale", func(t *Tables) bool { return t.StaleSince.IsZero() })
+}
+
+// An etcd that was lost and filled again has other values at the revisions that
+// are known.
+func TestACacheOfAnotherHistoryIsReadOver(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	e.put(leaseB, leaseOf("", "192.0.2.2", mac(2)))
+	w := e.follow(s, 1, 0)
+	w.routes("10.10.2.0/24")
+	last := w.cache()
+	e.wipe()
+	e.put(leaseB, leaseOf("", "192.0.2.22", mac(22))) // the same revision
+	for range 10 {
+		e.put("uvtep/future", "grown") // beyond the cache's
+	}
+	s, _ = e.store()
+	e.followFrom(last, s, 1, 0).until("with the other value", func(t *Tables) bool {
+		_, ok := t.FDB.Lookup(1, mac(22))
+		return ok && t.FDB.Len() == 1
+	})
+}
+
+func TestACacheOfAnotherHostOrNetworkIsNoHelp(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	e.put(leaseB, leaseOf("", "192.0.2.2", mac(2)))
+	w := e.follow(s, 1, 0)
+	w.routes("10.10.2.0/24")
+	last := w.cache()
+	e.put("subnets/10.10.3.0-24", leaseOf("", "192.0.2.3", mac(3)))
+	s2, log := e.store()
+	w2 := e.followFrom(last, s2, 4, 0)
+	e.awaitLog(log, "tables of the last run are of another network or another host")
+	w2.routes("10.10.2.0/24", "10.10.3.0/24")
+	if first := w2.published()[0]; len(first.Routes) != 2 {
+		t.Errorf("the first tables have %d routes, want both of etcd's", len(first.Routes))
+	}
+	s3, log3 := e.store()
+	w3 := e.followFrom(bytes.Replace(last, []byte("192.0.2.2"), []byte("192.0.2.9"), 1), s3, 1, 0)
+	e.awaitLog(log3, "tables of the last run cannot be used")
+	w3.routes("10.10.2.0/24", "10.10.3.0/24")
+}
+
+// What changes is kept while the agent runs, and not at its end alone: it may
+// be killed.
+func TestChangesAreKeptWhileTheAgentRuns(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	w := e.follow(s, 1, 0)
+	w.routes()
+	e.put(leaseB, leaseOf("", "192.0.2.2", mac(2)))
+	e.eventually("the change to be kept", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return bytes.Contains(w.saved, []byte(leaseB))
+	})
+}
+
+func TestAStartWithoutEtcdKeepsTheLastSubnet(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	c := claim(1)
+	before := e.acquire(s, c).Subnet()
+	e.stop()
+
+	s, log := e.store()
+	c.Previous, c.Grace = before, 100*time.Millisecond
+	r := e.acquire(s, c)
+	if r.Subnet() != before || !r.Expires().IsZero() {
+		t.Fatalf("got %s, expires %v; want %s, which etcd has not confirmed", r.Subnet(), r.Expires(), before)
+	}
+	e.awaitLog(log, "etcd does not answer; starting as in the last run")
+	e.run(r.Run)
+	e.wipe() // everything is lost: the host brings its subnet back
+	e.await(subnetsDir+subnets{v4: before}.name(), 1, func(value string, _ clientv3.LeaseID) bool { return strings.Contains(value, c.NodeID) })
+	e.eventually("the registration to know", func() bool { return !r.Expires().IsZero() })
+}
+
+func TestAStartWithoutEtcdWaitsWithoutASubnetThatFits(t *testing.T) {
+	e := startEtcd(t)
+	e.stop()
+	for _, previous := range []string{"", "10.99.0.0/24", "10.10.7.0/25"} {
+		s, _ := e.store()
+		c := claim(1)
+		c.Grace = time.Millisecond
+		if previous != "" {
+			c.Previous = prefix(previous)
+		}
+		ctx, cancel := context.WithTimeout(e.ctx, 300*time.Millisecond)
+		if r, err := s.Acquire(ctx, c); err == nil || ctx.Err() == nil {
+			t.Errorf("previous %q: got %v, %v before the time was over", previous, r, err)
+		}
+		cancel()
+	}
+}
+
+// withSum returns a cache with the checksum that it should have.
+func withSum(body string) []byte {
+	sum := sha256.Sum256([]byte(body))
+	return []byte(body + sumWord + hex.EncodeToString(sum[:]) + "\n")
+}

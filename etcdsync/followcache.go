@@ -1,0 +1,89 @@
+package etcdsync
+
+import (
+	"time"
+)
+
+// A cache is written keepAfter after a change, and longer after it the more
+// rows there are: what it costs must not depend on how often things change.
+const (
+	keepAfter  = time.Second
+	keepPerRow = 500 * time.Microsecond
+)
+
+// recall begins with the tables of an earlier run. A cache that cannot be used
+// is as good as none.
+func (f *follower) recall(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	c, err := parseCache(b)
+	if err != nil {
+		f.log.Warn().Err(err).Msg("tables of the last run cannot be used; waiting for etcd")
+		return
+	}
+	if c.Prefix != f.store.prefix || c.Node != f.in.board.me.node {
+		f.log.Warn().Str("prefix", c.Prefix).Str("node", c.Node).
+			Msg("tables of the last run are of another network or another host; waiting for etcd")
+		return
+	}
+	for i := range c.keys {
+		f.in.put(c.keys[i].Key, c.keys[i].kv())
+	}
+	f.at, f.heard = header{c.Cluster, c.Rev}, c.Heard
+	f.loaded, f.stale = true, true
+	f.log.Info().Int("keys", len(c.keys)).Int64("rev", c.Rev).Time("stale_since", c.Heard).
+		Msg("forwarding from the tables of the last run until etcd answers")
+	f.flush()
+}
+
+// keeper keeps caches, in a goroutine of its own: writing one takes as long as
+// the disk does. Of several that wait the last one is kept.
+type cacheKeeper struct {
+	save func([]byte)
+	next chan []byte
+}
+
+func newCacheKeeper(save func([]byte)) *cacheKeeper {
+	return &cacheKeeper{save: save, next: make(chan []byte, 1)}
+}
+
+// put hands over a cache. It never waits.
+func (k *cacheKeeper) put(b []byte) {
+	select {
+	case <-k.next:
+	default:
+	}
+	k.next <- b
+}
+
+// run keeps what put hands over, until next is closed.
+func (k *cacheKeeper) run() {
+	for b := range k.next {
+		k.save(b)
+	}
+}
+
+// remember sees to it that what changed is in the cache some time later.
+func (f *follower) remember() {
+	if f.keeper != nil && !f.keep.running {
+		f.keep.start(keepAfter + keepPerRow*time.Duration(len(f.in.board.rows)))
+	}
+}
+
+// cache hands the tables as they are to the keeper, unless they are those of
+// the last run still.
+func (f *follower) cache() {
+	f.keep.stop()
+	if f.keeper == nil || f.stale || !f.loaded {
+		return
+	}
+	b, err := encodeCache(cacheHead{
+		Prefix: f.store.prefix, Node: f.in.board.me.node, Cluster: f.at.cluster, Rev: f.at.rev, Heard: f.heard,
+	}, f.in.board.rows)
+	if err != nil {
+		f.log.Error().Err(err).Msg("tables cannot be kept for the next start")
+		return
+	}
+	f.keeper.put(b)
+}
