@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"strconv"
@@ -34,7 +35,8 @@ func TestAPublicAddressThatChangesIsFollowed(t *testing.T) {
 	l, ctx := newNetwork(t, lab.Config{})
 	connected(ctx, t, l)
 	h := l.Hosts[1]
-	for _, address := range []string{"192.0.2.22", "192.0.2.23", "192.0.2.2"} {
+	var open int
+	for i, address := range []string{"192.0.2.22", "192.0.2.23", "192.0.2.22", "192.0.2.2"} {
 		to := netip.MustParseAddr(address)
 		before := leaseOf(ctx, t, l, h)
 		must(t, h.Readdress(ctx, to))
@@ -49,8 +51,23 @@ func TestAPublicAddressThatChangesIsFollowed(t *testing.T) {
 			must(t, other.Agent.WaitOutput(ctx, "adding subnet: "+h.Subnet.Masked().String()+" PublicIP: "+address))
 		}
 		connected(ctx, t, l)
+		if i == 0 {
+			open = descriptors(t, h)
+		}
 	}
+	eventually(ctx, t, fmt.Sprintf("the agent holds the %d descriptors that it held after the first move", open), func() (bool, string) {
+		n := descriptors(t, h)
+		return n <= open, strconv.Itoa(n)
+	})
 	steady(t, l)
+}
+
+// descriptors is how many files and sockets an agent has open.
+func descriptors(t testing.TB, h *lab.Host) int {
+	t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.Agent.PID))
+	must(t, err)
+	return len(open)
 }
 
 // vtepMAC is the MAC address in a lease's value.

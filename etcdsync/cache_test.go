@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -254,4 +255,29 @@ func TestAStartWithoutEtcdWaitsWithoutASubnetThatFits(t *testing.T) {
 func withSum(body string) []byte {
 	sum := sha256.Sum256([]byte(body))
 	return []byte(body + sumWord + hex.EncodeToString(sum[:]) + "\n")
+}
+
+// A rebuilt etcd may know other values for the keys of the cache; those count,
+// and only what it lacks is doubted.
+func TestACacheGivesWayToAnEtcdThatWasMadeAnew(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	for range 10 {
+		e.put("uvtep/future", "grown")
+	}
+	for i := range 4 {
+		e.put(fmt.Sprintf("subnets/10.10.%d.0-24", i+2), leaseOf("", fmt.Sprintf("192.0.2.%d", i+2), mac(byte(i+2))))
+	}
+	w := e.follow(s, 1, 0)
+	w.routes("10.10.2.0/24", "10.10.3.0/24", "10.10.4.0/24", "10.10.5.0/24")
+	last := w.cache()
+	e.wipe()
+	e.put(leaseB, leaseOf("", "192.0.2.22", mac(22)))
+	s, log := e.store()
+	w = e.followFrom(last, s, 1, time.Hour)
+	got := w.until("with the new value", func(t *Tables) bool { _, ok := t.FDB.Lookup(1, mac(22)); return ok })
+	if len(got.Routes) != 4 {
+		t.Errorf("%d routes, want the three that etcd lacks too: they are doubted", len(got.Routes))
+	}
+	e.awaitLog(log, "etcd lacks much of what it had")
 }

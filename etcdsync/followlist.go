@@ -41,7 +41,8 @@ func (f *follower) page(at header, kvs []*mvccpb.KeyValue) {
 	}
 }
 
-// compare notices that etcd's history is not the one we know.
+// compare notices that etcd's history is not the one we know. Values of a cache
+// give way to those of the new history at once: they may be long out of date.
 func (f *follower) compare(at header) {
 	if !f.loaded || at.cluster == f.at.cluster && at.rev >= f.at.rev {
 		return
@@ -50,7 +51,7 @@ func (f *follower) compare(at header) {
 		Msg("etcd's history is another one: restored from a backup, or another cluster")
 	f.at = at
 	f.in.forget()
-	if f.hold > 0 && !f.force {
+	if f.hold > 0 && !f.force && !f.stale {
 		f.in.freeze()
 	}
 }

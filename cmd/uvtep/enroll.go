@@ -188,7 +188,8 @@ func (a *agent) dress(r *etcdsync.Registration) error {
 		return errors.Join(a.withdrawFile(), a.plane.dress(nil))
 	}
 	v4, v6 := r.Subnet(), r.Subnet6()
-	errs := []error{a.state.SetSubnet(v4, v6), a.plane.dress(tapAddrs(v4, v6))}
+	a.keepSubnet(v4, v6)
+	errs := []error{a.plane.dress(tapAddrs(v4, v6))}
 	if a.ipMasq {
 		errs = append(errs, a.host.EnsureMasquerade(hostnet.Masquerade{
 			TAP: a.plane.name, Network: a.network.IPv4, IPv6Network: a.network.IPv6, Subnet: v4, IPv6Subnet: v6,
@@ -198,6 +199,17 @@ func (a *agent) dress(r *etcdsync.Registration) error {
 		return err
 	}
 	return a.writeSubnetFile(r, a.plane.fittingMTU())
+}
+
+// keepSubnet keeps the subnets for the next start. A disk that takes nothing is
+// no reason to stop: etcd knows them too.
+func (a *agent) keepSubnet(v4, v6 netip.Prefix) {
+	if was4, was6, err := a.state.Subnet(); err == nil && was4 == v4 && was6 == v6 {
+		return
+	}
+	if err := a.state.SetSubnet(v4, v6); err != nil {
+		a.log.Error().Err(err).Msg("subnet not kept for the next start; see to the state directory")
+	}
 }
 
 // writeSubnetFile tells docker and CNI what the host has.
@@ -282,10 +294,14 @@ func (a *agent) lastTables() []byte {
 	return b
 }
 
+// keepTables keeps what the next start begins with, and says once when that
+// does not work.
 func (a *agent) keepTables(b []byte) {
-	if err := a.state.SetTables(a.network.VNI, b); err != nil {
-		a.log.Warn().Err(err).Msg("tables not kept for the next start; a start without etcd will forward nothing, or by older ones")
+	err := a.state.SetTables(a.network.VNI, b)
+	if err != nil && !a.notKept {
+		a.log.Error().Err(err).Msg("tables not kept for the next start, which will not forward without etcd; see to the state directory")
 	}
+	a.notKept = err != nil
 }
 
 // hold turns the flag's "0: not at all" into Follow's negative.

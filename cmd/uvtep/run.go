@@ -74,6 +74,7 @@ type agent struct {
 	store   *etcdsync.Store
 	network etcdsync.Network // that the agent runs with
 	kept    []byte           // the configuration on disk
+	notKept bool             // tables cannot be kept on disk, and that was said
 	offered bool             // etcd has the configuration of --network, or another
 	ready   chan struct{}    // closed when the host has its place in the network
 	mac     ether.Addr
