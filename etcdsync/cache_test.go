@@ -281,3 +281,17 @@ func TestACacheGivesWayToAnEtcdThatWasMadeAnew(t *testing.T) {
 	}
 	e.awaitLog(log, "etcd lacks much of what it had")
 }
+
+func TestTablesOfTheLastRunArePublishedBeforeEtcdIsAsked(t *testing.T) {
+	b, w := sampleCache(t)
+	s, err := Dial(Options{Endpoints: []string{"http://127.0.0.1:1"}}) // connects when it is asked something
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []*Tables
+	f := &follower{store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(t *Tables) { got = append(got, t) }}
+	f.recall(b)
+	if len(got) != 1 || got[0].Rev != w.h.rev || got[0].FDB.Len() != w.tables().FDB.Len() || got[0].StaleSince.IsZero() {
+		t.Errorf("published %+v, want the tables of the last run, once", got)
+	}
+}
