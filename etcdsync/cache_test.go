@@ -205,12 +205,36 @@ func TestChangesAreKeptWhileTheAgentRuns(t *testing.T) {
 	s, _ := e.store()
 	w := e.follow(s, 1, 0)
 	w.routes()
+	kept := func(text string) func() bool {
+		return func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return bytes.Contains(w.saved, []byte(text))
+		}
+	}
+	e.eventually("what the first list brought to be kept", kept(`"Keys":0`))
 	e.put(leaseB, leaseOf("", "192.0.2.2", mac(2)))
-	e.eventually("the change to be kept", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return bytes.Contains(w.saved, []byte(leaseB))
-	})
+	e.eventually("the change to be kept", kept(leaseB))
+}
+
+// Tables that etcd has not confirmed are no better than those on disk.
+func TestTablesOfTheLastRunAreNotKeptAgain(t *testing.T) {
+	b, _ := sampleCache(t)
+	s, err := Dial(Options{Endpoints: []string{"http://127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follower{store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(*Tables) {}, keeper: newCacheKeeper(nil)}
+	f.recall(b)
+	f.cache()
+	if len(f.keeper.next) != 0 {
+		t.Error("kept again")
+	}
+	f.stale = false
+	f.cache()
+	if len(f.keeper.next) != 1 {
+		t.Error("not kept when etcd has confirmed them")
+	}
 }
 
 func TestAStartWithoutEtcdKeepsTheLastSubnet(t *testing.T) {
