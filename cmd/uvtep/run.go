@@ -163,7 +163,7 @@ func (a *agent) join(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.plane.close()) }()
-	server, err := admin.Listen(a.adminSocket, admin.Views{statsPath: a.plane.stats, linkPath: a.plane.view}, admin.Changes{
+	server, err := admin.Listen(a.adminSocket, admin.Views{statsPath: a.plane.stats, linkPath: a.plane.view, fdbPath: a.plane.fdbView, neighPath: a.plane.neighView, routePath: a.plane.routeView}, admin.Changes{
 		offloadPath: admin.Decoded(a.plane.setOffload),
 	})
 	if err != nil {
