@@ -22,6 +22,7 @@ type Etcd struct {
 	*Node
 	URL     string   // for clients on the underlay
 	Process *Process // the one started last
+	DataDir string   // what the member keeps
 
 	bin  string
 	args []string
@@ -79,10 +80,10 @@ func (l *Lab) newEtcd(ctx context.Context, bin string, i int) (*Etcd, error) {
 	if err := l.plug(ctx, n, firstEtcd+i); err != nil {
 		return nil, errors.Join(err, l.drop(n, l.fabric, n.Name))
 	}
-	e := &Etcd{Node: n, URL: etcdURL(n.Addr), bin: bin}
+	e := &Etcd{Node: n, URL: etcdURL(n.Addr), DataDir: filepath.Join(l.Dir, n.Name), bin: bin}
 	e.args = []string{
 		"--name", n.Name,
-		"--data-dir", filepath.Join(l.Dir, n.Name),
+		"--data-dir", e.DataDir,
 		"--listen-client-urls", e.URL, "--advertise-client-urls", e.URL,
 		"--listen-peer-urls", e.peerURL(), "--initial-advertise-peer-urls", e.peerURL(),
 		"--log-level", "warn",
@@ -120,6 +121,36 @@ func (e *Etcd) Restart(ctx context.Context) error {
 		return err
 	}
 	return e.waitHealthy(ctx)
+}
+
+// RestartEtcd starts all members again on what is in their data folders, after
+// Kill of each, and waits until they serve.
+func (l *Lab) RestartEtcd(ctx context.Context) error {
+	for _, e := range l.Etcd() {
+		if err := e.start(); err != nil {
+			return err
+		}
+	}
+	for _, e := range l.Etcd() {
+		if err := e.waitHealthy(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Leads tells whether the member says that it is the leader.
+func (e *Etcd) Leads(ctx context.Context) (bool, error) {
+	var s struct {
+		Header struct {
+			Member string `json:"member_id"`
+		} `json:"header"`
+		Leader string `json:"leader"`
+	}
+	if err := post(ctx, e.httpClient(), e.URL+"/v3/maintenance/status", []byte("{}"), &s); err != nil {
+		return false, fmt.Errorf("status of %s: %w", e.Name, err)
+	}
+	return s.Leader != "" && s.Leader == s.Header.Member, nil
 }
 
 // waitHealthy waits until the member knows a leader.

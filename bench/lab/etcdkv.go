@@ -10,7 +10,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
+
+// memberPatience is how long a member may take to answer before the next one is
+// asked: a frozen one takes the connection and says nothing.
+const memberPatience = 2 * time.Second
 
 // The lab speaks to etcd through its JSON gateway, so that it needs no client of
 // etcd: what it writes and reads is independent of the code under test. Keys and
@@ -23,6 +28,9 @@ type kvRequest struct {
 }
 
 type kvResponse struct {
+	Header struct {
+		Revision int64 `json:"revision,string"`
+	} `json:"header"`
 	KVs []struct {
 		Key   []byte `json:"key"`
 		Value []byte `json:"value"`
@@ -32,6 +40,23 @@ type kvResponse struct {
 // Put writes a key, without an etcd lease.
 func (l *Lab) Put(ctx context.Context, key, value string) error {
 	return l.kv(ctx, "put", kvRequest{Key: []byte(key), Value: []byte(value)}, nil)
+}
+
+// Compact forgets the history up to now: what is there stays, what was there
+// before cannot be asked for any more.
+func (l *Lab) Compact(ctx context.Context) error {
+	var now kvResponse
+	if err := l.kv(ctx, "range", kvRequest{Key: []byte("/")}, &now); err != nil {
+		return err
+	}
+	return l.kv(ctx, "compaction", compaction{Revision: now.Header.Revision, Physical: true}, nil)
+}
+
+// compaction is a request; encoding/json and the gateway agree on numbers in
+// quotes.
+type compaction struct {
+	Revision int64 `json:"revision,string"`
+	Physical bool  `json:"physical"`
 }
 
 // Delete removes a key. Deleting what is not there is no error.
@@ -59,7 +84,7 @@ func (l *Lab) List(ctx context.Context, prefix string) (map[string]string, error
 }
 
 // kv asks the members one after the other until one answers.
-func (l *Lab) kv(ctx context.Context, verb string, in kvRequest, out *kvResponse) error {
+func (l *Lab) kv(ctx context.Context, verb string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -73,10 +98,12 @@ func (l *Lab) kv(ctx context.Context, verb string, in kvRequest, out *kvResponse
 		}
 		errs = append(errs, err)
 	}
-	return fmt.Errorf("etcd: %s %q: %w", verb, in.Key, errors.Join(errs...))
+	return fmt.Errorf("etcd: %s %s: %w", verb, body, errors.Join(errs...))
 }
 
-func post(ctx context.Context, client *http.Client, url string, body []byte, out *kvResponse) error {
+func post(ctx context.Context, client *http.Client, url string, body []byte, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, memberPatience)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
