@@ -116,22 +116,17 @@ func (e *Etcd) Resume() error { return e.Process.Signal(syscall.SIGCONT) }
 
 // Restart starts the member again on its data, after Kill, and waits until it
 // serves.
-func (e *Etcd) Restart(ctx context.Context) error {
-	if err := e.start(); err != nil {
-		return err
-	}
-	return e.waitHealthy(ctx)
-}
+func (e *Etcd) Restart(ctx context.Context) error { return e.lab.RestartEtcd(ctx, e) }
 
-// RestartEtcd starts all members again on what is in their data folders, after
-// Kill of each, and waits until they serve.
-func (l *Lab) RestartEtcd(ctx context.Context) error {
-	for _, e := range l.Etcd() {
+// RestartEtcd starts members again, after Kill of each, on what is in their data
+// folders, and waits until they serve: where a quorum was lost, none does alone.
+func (l *Lab) RestartEtcd(ctx context.Context, members ...*Etcd) error {
+	for _, e := range members {
 		if err := e.start(); err != nil {
 			return err
 		}
 	}
-	for _, e := range l.Etcd() {
+	for _, e := range members {
 		if err := e.waitHealthy(ctx); err != nil {
 			return err
 		}

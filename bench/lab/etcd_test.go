@@ -175,3 +175,34 @@ func TestListRefusesNoPrefix(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestEtcdTellsWhoLeadsAndWhatHappened(t *testing.T) {
+	l := newLab(t, Config{Hosts: 1})
+	ctx := patient(t)
+	members, err := l.StartEtcd(ctx, etcdProgram(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leads, err := members[0].Leads(ctx); err != nil || !leads {
+		t.Errorf("the only member leads: got %v, %v", leads, err)
+	}
+	for _, err := range []error{l.Put(ctx, "/a", "1"), l.Put(ctx, "/b", "2"), l.Delete(ctx, "/a")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := l.History(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Event{{"/a", "1", false, 2}, {"/b", "2", false, 3}, {"/a", "", true, 4}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := l.Compact(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.History(ctx); err == nil {
+		t.Errorf("after the compaction: got %v, want an error", got)
+	}
+}

@@ -83,6 +83,62 @@ func (l *Lab) List(ctx context.Context, prefix string) (map[string]string, error
 	return found, nil
 }
 
+// Event is one change of a key.
+type Event struct {
+	Key, Value string
+	Deleted    bool
+	Revision   int64
+}
+
+// History returns all changes that etcd remembers, in their order, up to now.
+func (l *Lab) History(ctx context.Context) ([]Event, error) {
+	var now kvResponse
+	if err := l.kv(ctx, "range", kvRequest{Key: []byte("/")}, &now); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx) // ends the watch
+	defer cancel()
+	everything := []byte(`{"create_request":{"key":"AA==","range_end":"AA==","start_revision":"1"}}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.EtcdURLs()[0]+"/v3/watch", bytes.NewReader(everything))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := l.fabric.httpClient().Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var all []Event
+	for d := json.NewDecoder(resp.Body); len(all) == 0 || all[len(all)-1].Revision < now.Header.Revision; {
+		var m watchMessage
+		if err := d.Decode(&m); err != nil {
+			return nil, fmt.Errorf("etcd: watch from the beginning: %w", err)
+		}
+		if m.Result.Canceled {
+			return nil, errors.New("etcd: the beginning of its history has been compacted")
+		}
+		for _, e := range m.Result.Events {
+			all = append(all, Event{string(e.KV.Key), string(e.KV.Value), e.Type == "DELETE", e.KV.Revision})
+		}
+	}
+	return all, nil
+}
+
+// watchMessage is a message of a watch.
+type watchMessage struct {
+	Result struct {
+		Canceled bool `json:"canceled"`
+		Events   []struct {
+			Type string `json:"type"`
+			KV   struct {
+				Key      []byte `json:"key"`
+				Value    []byte `json:"value"`
+				Revision int64  `json:"mod_revision,string"`
+			} `json:"kv"`
+		} `json:"events"`
+	} `json:"result"`
+}
+
 // kv asks the members one after the other until one answers.
 func (l *Lab) kv(ctx context.Context, verb string, in, out any) error {
 	body, err := json.Marshal(in)
