@@ -16,6 +16,7 @@ func TestEtcdChurnsWhileTheLeaderIsKilled(t *testing.T) { churns(t, 2*time.Secon
 // absence.
 func churns(t *testing.T, while time.Duration) {
 	c := newEtcd(t, 3)
+	c.patient(3 * while)
 	c.put("/config", quietConfig)
 	c.populate(nil, nil)
 	c.put(nodeA+"/host", `{"PublicIP":"192.0.2.120","PublicIPv6":null,"Port":4789,"VNIs":[1]}`)

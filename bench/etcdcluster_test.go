@@ -55,6 +55,13 @@ func newEtcd(t testing.TB, hosts int) *cluster {
 	return c
 }
 
+// patient gives the rest of a test more time than patience.
+func (c *cluster) patient(more time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience+more)
+	c.t.Cleanup(cancel)
+	c.ctx = ctx
+}
+
 // newCluster is newEtcd with an agent and a container on each of three hosts.
 // The last host's agent gets more arguments.
 func newCluster(t testing.TB, last ...string) *cluster {

@@ -176,18 +176,19 @@ const zeroMAC = "00:00:00:00:00:00"
 func holdWhatEtcdSays(ctx context.Context, t testing.TB, l *lab.Lab, hosts ...*lab.Host) {
 	t.Helper()
 	for _, h := range hosts {
+		diff := "not known yet"
 		eventually(ctx, t, h.Name+" holds what etcd says", func() (bool, string) {
 			keys, err := l.List(ctx, prefix+"/")
 			if err != nil {
-				return false, err.Error()
+				return false, err.Error() + "\n" + diff
 			}
 			want, err := said(keys, h.Addr)
 			must(t, err)
 			got, err := dump(ctx, t, h)
 			if err != nil {
-				return false, err.Error()
+				return false, err.Error() + "\n" + diff
 			}
-			diff := gocmp.Diff(want, got)
+			diff = gocmp.Diff(want, got)
 			return diff == "", "(-etcd +host)\n" + diff
 		})
 	}

@@ -48,6 +48,7 @@ func TestEtcdQuorumLost(t *testing.T) {
 // and then for a while.
 func quorumLost(t *testing.T, how string, while time.Duration) {
 	c := newCluster(t)
+	c.patient(while)
 	flow := c.traffic(c.Hosts...)
 	c.lease(100)
 	c.equal(c.Hosts...)
