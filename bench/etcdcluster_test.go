@@ -184,10 +184,11 @@ func (t *traffic) intact() (sent, received map[string]uint64) {
 			from, to := s.ends[i], s.ends[1-i]
 			sent[from] += uint64(w.Sent)
 			received[to] += uint64(w.Received)
-			t.Logf("%s to %s: %v", from, to, w)
+			tell := t.Logf
 			if w.Lost()+w.Doubled+w.Reordered+w.Refused > 0 || w.Sent < 10 {
-				t.Errorf("%s to %s: %v", from, to, w)
+				tell = t.Errorf
 			}
+			tell("%s to %s: %v", from, to, w)
 		}
 	}
 	return sent, received

@@ -36,10 +36,10 @@ func TestEtcdWiped(t *testing.T) {
 	c.registered(c.Hosts...)
 	c.put("/config", clusterConfig)
 	c.equal(c.Hosts...)
+	flow.intact()
 	for _, h := range c.Hosts {
 		must(t, h.Agent.WaitOutput(c.ctx, "etcd lacks much of what it had"))
 	}
-	flow.intact()
 }
 
 // An etcd that comes back with an older content, under revisions that were used
@@ -58,8 +58,8 @@ func TestEtcdRestoredFromAnOlderCopy(t *testing.T) {
 	})
 	c.registered(c.Hosts...)
 	c.equal(c.Hosts...)
+	flow.intact()
 	for _, h := range c.Hosts {
 		must(t, h.Agent.WaitOutput(c.ctx, "etcd's history is another one"))
 	}
-	flow.intact()
 }
