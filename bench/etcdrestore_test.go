@@ -31,15 +31,17 @@ func TestEtcdWiped(t *testing.T) {
 	c := newEtcd(t, 3).populate(briefHold, nil)
 	c.before()
 	c.equal(c.Hosts...)
+	before := holdings(c.ctx, t, c.Hosts...)
 	flow := c.traffic(c.Hosts...)
 	c.everywhere(func(e *lab.Etcd) error { return os.RemoveAll(e.DataDir) })
+	for _, h := range c.Hosts {
+		must(t, h.Agent.WaitOutput(c.ctx, "etcd lacks much of what it had"))
+		holdStill(c.ctx, t, before, h)
+	}
 	c.registered(c.Hosts...)
 	c.put("/config", clusterConfig)
 	c.equal(c.Hosts...)
 	flow.intact()
-	for _, h := range c.Hosts {
-		must(t, h.Agent.WaitOutput(c.ctx, "etcd lacks much of what it had"))
-	}
 }
 
 // An etcd that comes back with an older content, under revisions that were used
