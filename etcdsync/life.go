@@ -106,13 +106,11 @@ func tenures(ids []int64, ask func(id int64) tenure) []tenure {
 
 // tenure asks about one lease. Nothing is left of one that etcd does not know.
 func (s *Store) tenure(ctx context.Context, id int64) tenure {
-	c, err := s.dial()
-	if err != nil {
-		return tenure{err: err}
-	}
-	ctx, cancel := s.request(ctx)
-	defer cancel()
-	r, err := c.TimeToLive(ctx, clientv3.LeaseID(id))
+	var r *clientv3.LeaseTimeToLiveResponse
+	err := s.do(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
+		r, err = c.TimeToLive(ctx, clientv3.LeaseID(id))
+		return err
+	})
 	if err != nil {
 		return tenure{err: fmt.Errorf("ask for the time left of an etcd lease: %w", err)}
 	}

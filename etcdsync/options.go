@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // DefaultPrefix is flannel's: where the keys lie unless told otherwise.
@@ -105,24 +107,25 @@ func (o Options) complete() Options {
 	return o
 }
 
-// newClient makes a client. It sends nothing unless it has to log in.
-func (o Options) newClient() (*clientv3.Client, error) {
+// newClient makes a client, whose connections lines notes. It sends nothing
+// unless it has to log in.
+func (o Options) newClient(ctx context.Context, l *lines) (*clientv3.Client, error) {
 	password, err := o.password()
 	if err != nil {
 		return nil, err
 	}
-	c := clientv3.Config{
-		Endpoints: o.Endpoints, DialTimeout: o.DialTimeout,
+	secrets := insecure.NewCredentials()
+	if o.secure() {
+		secrets = &freshTLS{opts: o}
+	}
+	return clientv3.New(clientv3.Config{
+		Context: ctx, Endpoints: o.Endpoints, DialTimeout: o.DialTimeout,
 		DialKeepAliveTime: pingInterval, DialKeepAliveTimeout: pingTimeout,
 		Username: o.Username, Password: password,
 		Logger: zap.NewNop(), // what it says is said again in its errors
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: minBackoff, Multiplier: 1.6, Jitter: jitter, MaxDelay: maxReconnect},
 			MinConnectTimeout: o.DialTimeout,
-		})},
-	}
-	if o.secure() {
-		c.DialOptions = append(c.DialOptions, grpc.WithTransportCredentials(&freshTLS{opts: o}))
-	}
-	return clientv3.New(c)
+		}), grpc.WithTransportCredentials(&noting{secrets, l}), grpc.WithStatsHandler(queries{l})},
+	})
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +33,7 @@ type Store struct {
 	opts    Options
 	prefix  string // ends with a slash
 	log     zerolog.Logger
+	lines   *lines
 	outage  outage
 	watches atomic.Uint64 // opened so far, see watch
 	alive   atomic.Int64  // when etcd answered last, in nanoseconds of Unix time
@@ -48,7 +52,7 @@ func Dial(o Options) (*Store, error) {
 		return nil, err
 	}
 	o = o.complete()
-	return &Store{opts: o, prefix: o.Prefix + "/", log: o.Log, outage: outage{log: o.Log, endpoints: o.Endpoints}}, nil
+	return &Store{opts: o, prefix: o.Prefix + "/", log: o.Log, lines: newLines(), outage: outage{log: o.Log, endpoints: o.Endpoints}}, nil
 }
 
 // Close ends the connection. What runs on it must have ended before.
@@ -73,7 +77,7 @@ func (s *Store) dial() (*clientv3.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
-	c, err := s.opts.newClient()
+	c, err := s.newClient()
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +85,28 @@ func (s *Store) dial() (*clientv3.Client, error) {
 	return c, nil
 }
 
+// newClient makes a client, with the password as it is now.
+func (s *Store) newClient() (*clientv3.Client, error) {
+	q := &query{lines: s.lines}
+	c, err := s.opts.newClient(q.in(context.Background()), s.lines)
+	if err != nil {
+		return nil, fmt.Errorf("log in to etcd: %w", s.explain(err, q.cause()))
+	}
+	return c, nil
+}
+
 // answered notes that etcd did something for us.
 func (s *Store) answered() { s.alive.Store(time.Now().UnixNano()) }
 
 // failed tells of an error. After several in a row, and nothing else that
-// works, the client is given up: the fault may be its own (a token that is no
-// good any more, a connection that hangs). Whatever still uses it fails and
-// tries again with the next.
+// works, the client is given up: the fault may be its own (a connection that
+// hangs). Whatever still uses it fails and tries again with the next.
 func (s *Store) failed(p *pacer, err error) {
 	s.outage.failed(err)
+	if badLogin(err) {
+		s.relogin()
+		return
+	}
 	if p.worn() && time.Since(time.Unix(0, s.alive.Load())) >= calm {
 		s.Redial()
 	}
@@ -107,24 +124,65 @@ func (s *Store) Redial() {
 	}
 }
 
-// request bounds how long one request may take.
-func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.opts.DialTimeout)
+// relogin makes the client anew, since it keeps the password that it was made
+// with. The old one stays until the new one is in: a watch that it has goes on
+// without a token that is good.
+func (s *Store) relogin() {
+	c, err := s.newClient()
+	if err != nil {
+		return // what failed says so itself, again and again
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = c.Close()
+		return
+	}
+	if s.client != nil {
+		_ = s.client.Close()
+	}
+	s.client = c
+}
+
+// do makes a request, which must do no harm when it is made twice. A member
+// that is silent altogether costs its timeout once: its connection is closed,
+// and another member asked.
+func (s *Store) do(ctx context.Context, request func(context.Context, *clientv3.Client) error) error {
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	silent, err := s.once(ctx, c, request)
+	if silent && len(s.opts.Endpoints) > 1 {
+		_, err = s.once(ctx, c, request)
+	}
+	return err
+}
+
+// once makes a request, and reports whether it failed because a member was
+// silent.
+func (s *Store) once(ctx context.Context, c *clientv3.Client, request func(context.Context, *clientv3.Client) error) (silent bool, err error) {
+	q := &query{lines: s.lines}
+	timed, cancel := context.WithTimeout(q.in(ctx), s.opts.DialTimeout)
+	defer cancel()
+	if err = request(timed, c); err == nil {
+		s.answered()
+		return false, nil
+	}
+	silent = timed.Err() != nil && ctx.Err() == nil && q.cutSilent(s.opts.DialTimeout)
+	return silent, s.explain(err, q.cause())
 }
 
 // get reads a key or a range, relative to the prefix.
 func (s *Store) get(ctx context.Context, name string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	c, err := s.dial()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := s.request(ctx)
-	defer cancel()
-	r, err := c.Get(ctx, s.prefix+name, opts...)
+	var r *clientv3.GetResponse
+	err := s.do(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
+		r, err = c.Get(ctx, s.prefix+name, opts...)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read %q from etcd: %w", s.prefix+name, err)
 	}
-	s.answered()
 	return r, nil
 }
 
@@ -132,17 +190,17 @@ func (s *Store) get(ctx context.Context, name string, opts ...clientv3.OpOption)
 // run, so that a transaction that is repeated because its answer was lost does
 // no harm.
 func (s *Store) commit(ctx context.Context, t txn) (*clientv3.TxnResponse, error) {
-	c, err := s.dial()
+	var r *clientv3.TxnResponse
+	err := s.do(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
+		r, err = c.Txn(ctx).If(t.compare...).Then(t.then...).Else(t.otherwise...).Commit()
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", t.what(s.prefix), err)
 	}
-	ctx, cancel := s.request(ctx)
-	defer cancel()
-	r, err := c.Txn(ctx).If(t.compare...).Then(t.then...).Else(t.otherwise...).Commit()
-	if err != nil {
-		return nil, fmt.Errorf("write to etcd: %w", err)
+	if r.Succeeded && t.writes() {
+		s.outage.accepted()
 	}
-	s.answered()
 	return r, nil
 }
 
@@ -150,6 +208,24 @@ func (s *Store) commit(ctx context.Context, t txn) (*clientv3.TxnResponse, error
 type txn struct {
 	compare         []clientv3.Cmp
 	then, otherwise []clientv3.Op
+}
+
+// writes reports whether the transaction writes when it succeeds.
+func (t txn) writes() bool { return slices.ContainsFunc(t.then, isWrite) }
+
+func isWrite(o clientv3.Op) bool { return o.IsPut() || o.IsDelete() }
+
+// what says what the transaction does, for people.
+func (t txn) what(prefix string) string {
+	var keys []string
+	for _, o := range slices.Concat(t.then, t.otherwise) {
+		keys = append(keys, strings.TrimPrefix(string(o.KeyBytes()), prefix))
+	}
+	names := fmt.Sprintf("%.200s", strings.Join(keys, ", "))
+	if t.writes() {
+		return "write " + names + " to etcd"
+	}
+	return "read " + names + " from etcd"
 }
 
 // list reads all keys below a folder ("" is all of the network) in pages, all
@@ -192,13 +268,18 @@ type outage struct {
 	log       zerolog.Logger
 	endpoints []string
 
-	mu    sync.Mutex
-	since time.Time       // zero: etcd is there; guarded by mu
-	told  map[string]bool // what was said since; guarded by mu
+	mu      sync.Mutex
+	since   time.Time            // zero: etcd is there; guarded by mu
+	told    map[string]bool      // what was said since; guarded by mu
+	refused map[string]time.Time // what etcd refused, and when that was said; guarded by mu
 }
 
-// maxTold bounds how many different errors of one outage are told.
-const maxTold = 8
+const (
+	// maxTold bounds how many different errors of one outage are told.
+	maxTold = 8
+	// refusedEvery is how often the same refusal is told.
+	refusedEvery = 10 * time.Minute
+)
 
 // AwaySince returns since when etcd has not answered as it should; the zero Time
 // when it does.
@@ -222,6 +303,10 @@ func (o *outage) over() {
 func (o *outage) failed(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if denied(err) {
+		o.refuse(err)
+		return
+	}
 	if o.told == nil {
 		o.since, o.told = time.Now(), make(map[string]bool)
 	}
@@ -229,4 +314,29 @@ func (o *outage) failed(err error) {
 		o.told[text] = true
 		o.log.Warn().Err(err).Strs("endpoints", o.endpoints).Msg("etcd does not answer; trying again, what is known stays in force")
 	}
+}
+
+// refuse says that etcd does not let us do something, while it may serve us
+// otherwise.
+func (o *outage) refuse(err error) {
+	maps.DeleteFunc(o.refused, func(_ string, at time.Time) bool { return time.Since(at) > refusedEvery })
+	text := err.Error()
+	if _, told := o.refused[text]; told || len(o.refused) >= maxTold {
+		return
+	}
+	if o.refused == nil {
+		o.refused = make(map[string]time.Time)
+	}
+	o.refused[text] = time.Now()
+	o.log.Error().Err(err).Msg("etcd refuses; trying again, what is known stays in force")
+}
+
+// accepted says that etcd took a write after it had refused something.
+func (o *outage) accepted() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.refused != nil {
+		o.log.Info().Msg("etcd takes what we write again")
+	}
+	o.refused = nil
 }

@@ -56,28 +56,25 @@ func (s *Store) adopt(ctx context.Context, t *tenancy, id clientv3.LeaseID) erro
 
 // keepAlive renews a tenancy once and returns for how long.
 func (s *Store) keepAlive(ctx context.Context, id clientv3.LeaseID) (time.Duration, error) {
-	c, err := s.dial()
-	if err != nil {
-		return 0, err
-	}
-	ctx, cancel := s.request(ctx)
-	defer cancel()
-	r, err := c.KeepAliveOnce(ctx, id)
+	var r *clientv3.LeaseKeepAliveResponse
+	err := s.do(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
+		r, err = c.KeepAliveOnce(ctx, id)
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("keep etcd lease alive: %w", err)
 	}
 	return time.Duration(r.TTL) * time.Second, nil
 }
 
-// grant asks for a new tenancy. etcd may grant a longer one than asked for.
+// grant asks for a new tenancy. etcd may grant a longer one than asked for. One
+// whose answer is lost is nobody's, and runs out.
 func (s *Store) grant(ctx context.Context, t *tenancy) error {
-	c, err := s.dial()
-	if err != nil {
+	var r *clientv3.LeaseGrantResponse
+	err := s.do(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
+		r, err = c.Grant(ctx, seconds(t.ttl))
 		return err
-	}
-	ctx, cancel := s.request(ctx)
-	defer cancel()
-	r, err := c.Grant(ctx, seconds(t.ttl))
+	})
 	if err != nil {
 		return fmt.Errorf("ask for an etcd lease: %w", err)
 	}

@@ -79,11 +79,16 @@ func (s *Store) runWatch(ctx context.Context, w *watcher, after header, keys []s
 		w.cancel(err)
 		return err
 	}
+	q := &query{lines: s.lines}
+	ctx = q.in(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { ask(ctx, c) })
 	for _, key := range keys {
 		all.Go(func() {
-			alive := time.AfterFunc(stallAfter, func() { w.cancel(errStalled) })
+			alive := time.AfterFunc(stallAfter, func() {
+				q.cutSilent(stallAfter - askEvery)
+				w.cancel(errStalled)
+			})
 			defer alive.Stop()
 			w.cancel(s.deliver(ctx, w, c.Watch(ctx, key, opts...), alive, position{header: after}))
 		})
@@ -152,7 +157,7 @@ type position struct {
 // lines.
 func (p *position) next(r *clientv3.WatchResponse) error {
 	if err := r.Err(); err != nil {
-		return fmt.Errorf("watch etcd: %w", err)
+		return fmt.Errorf("watch etcd: %w", advised(err))
 	}
 	if r.Header.ClusterId != p.cluster {
 		return errOtherEtcd

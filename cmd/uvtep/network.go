@@ -124,9 +124,8 @@ func withStore(cmd *cobra.Command, e *etcdFlags, f func(context.Context, *etcdsy
 	defer func() { err = errors.Join(err, s.Close()) }()
 	ctx, cancel := context.WithTimeout(cmd.Context(), etcdPatience)
 	defer cancel()
-	err = f(ctx, s)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("etcd at %v did not answer within %s; is it up, and is --etcd-endpoints right?", e.o.Endpoints, etcdPatience)
+	if err = f(ctx, s); errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("etcd at %v: %w", e.o.Endpoints, err)
 	}
 	return err
 }
