@@ -31,12 +31,17 @@ func unmarshal(b []byte, into any) error {
 	return json.Unmarshal(b, into)
 }
 
-// checkSchema refuses values of a uvtep much newer than this.
-func checkSchema(v int) error {
-	if v < 0 || v > maxSchema {
-		return fmt.Errorf("schema %d is unknown here: %d at most", v, maxSchema)
+// unmarshalOurs reads a value under uvtep/. What a uvtep much newer than this
+// wrote is refused before anything else of it is looked at.
+func unmarshalOurs(b []byte, into any) error {
+	var v struct{ Schema int }
+	if err := unmarshal(b, &v); err != nil {
+		return err
 	}
-	return nil
+	if v.Schema < 0 || v.Schema > maxSchema {
+		return fmt.Errorf("it is of schema %d, and this uvtep reads %d at most: update it", v.Schema, maxSchema)
+	}
+	return json.Unmarshal(b, into)
 }
 
 // checkMAC refuses addresses that no station has.
@@ -160,9 +165,8 @@ func parseHost(b []byte) (hostValue, error) {
 		PublicIP, PublicIPv6 underlayAddr
 		Port                 uint16
 		VNIs                 []encap.VNI
-		Schema               int
 	}
-	if err := unmarshal(b, &t); err != nil {
+	if err := unmarshalOurs(b, &t); err != nil {
 		return hostValue{}, err
 	}
 	h := hostValue{publicIP: t.PublicIP.Addr, publicIPv6: t.PublicIPv6.Addr, port: t.Port, vnis: t.VNIs}
@@ -174,7 +178,7 @@ func parseHost(b []byte) (hostValue, error) {
 			return hostValue{}, fmt.Errorf("VNI %s does not fit in 24 bits", v)
 		}
 	}
-	return h, errors.Join(checkSchema(t.Schema), checkFamilies(h.publicIP, h.publicIPv6))
+	return h, checkFamilies(h.publicIP, h.publicIPv6)
 }
 
 // endpointValue is a station behind the host that writes it.
@@ -186,15 +190,14 @@ type endpointValue struct {
 // parseEndpoint reads what a host says about a station.
 func parseEndpoint(b []byte) (endpointValue, error) {
 	var t struct {
-		IPs    []string
-		Seq    uint64
-		Schema int
+		IPs []string
+		Seq uint64
 	}
-	if err := unmarshal(b, &t); err != nil {
+	if err := unmarshalOurs(b, &t); err != nil {
 		return endpointValue{}, err
 	}
 	ips, err := stationAddrs(t.IPs)
-	return endpointValue{ips, t.Seq}, errors.Join(err, checkSchema(t.Schema))
+	return endpointValue{ips, t.Seq}, err
 }
 
 // staticValue is a station as an operator wrote it down.
@@ -206,16 +209,15 @@ type staticValue struct {
 // parseStatic reads what an operator says about a station.
 func parseStatic(b []byte) (staticValue, error) {
 	var t struct {
-		IPs    []string
-		VTEP   underlayAddr
-		Schema int
+		IPs  []string
+		VTEP underlayAddr
 	}
-	if err := unmarshal(b, &t); err != nil {
+	if err := unmarshalOurs(b, &t); err != nil {
 		return staticValue{}, err
 	}
 	if !t.VTEP.IsValid() {
 		return staticValue{}, errors.New("VTEP is missing")
 	}
 	ips, err := stationAddrs(t.IPs)
-	return staticValue{ips, t.VTEP.Addr}, errors.Join(err, checkSchema(t.Schema))
+	return staticValue{ips, t.VTEP.Addr}, err
 }
