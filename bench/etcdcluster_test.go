@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -123,8 +124,8 @@ func (c *cluster) leader() (found *lab.Etcd) {
 	eventually(c.ctx, c.t, "etcd has a leader", func() (bool, string) {
 		var state []string
 		for _, e := range c.members {
-			leads, err := e.Leads(c.ctx)
-			if leads {
+			s, err := e.Status(c.ctx)
+			if s.Leads {
 				found = e
 				return true, ""
 			}
@@ -203,17 +204,46 @@ func (c *cluster) others(h *lab.Host) []*lab.Host {
 // hosts go on reaching each other. What it returns mends it.
 func (c *cluster) cut(h *lab.Host) (mend func()) {
 	c.t.Helper()
-	var unblock []func() error
+	var undo all
 	for _, e := range c.members {
-		u, err := e.Block(lab.Block{TCP: true, Port: 2379, From: h.Addr})
-		must(c.t, err)
-		unblock = append(unblock, u)
+		must(c.t, undo.block(e, lab.Block{TCP: true, Port: 2379, From: h.Addr}))
 	}
-	return func() {
-		for _, u := range unblock {
-			must(c.t, u())
+	return func() { must(c.t, undo.do()) }
+}
+
+// isolate keeps a member from hearing the others, and them from hearing it.
+// Everybody else still reaches it, and what it returns mends it.
+func (c *cluster) isolate(e *lab.Etcd) (mend func() error, err error) {
+	var undo all
+	var errs []error
+	for _, o := range c.members {
+		if o == e {
+			continue
+		}
+		for _, ends := range [][2]*lab.Etcd{{e, o}, {o, e}} {
+			errs = append(errs, undo.block(ends[0], lab.Block{TCP: true, Port: 2380, From: ends[1].Addr}))
 		}
 	}
+	return undo.do, errors.Join(errs...)
+}
+
+// all are steps back.
+type all []func() error
+
+// block adds a rule to a member, and how it is removed.
+func (a *all) block(e *lab.Etcd, b lab.Block) error {
+	unblock, err := e.Block(b)
+	*a = append(*a, unblock)
+	return err
+}
+
+// do takes all of them.
+func (a all) do() error {
+	var errs []error
+	for _, f := range a {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
 }
 
 // keysOf are the keys in which a host names its address: its subnet and its

@@ -3,6 +3,8 @@ package bench
 import (
 	"testing"
 	"time"
+
+	"github.com/uvtep/uvtep/bench/lab"
 )
 
 func TestEtcdLeaderKilled(t *testing.T) {
@@ -21,18 +23,25 @@ func TestEtcdLeaderKilled(t *testing.T) {
 // Each member in turn is frozen, its connections open and silent, so that
 // among them are those that serve the agents' watches.
 func TestEtcdMembersFrozenInTurn(t *testing.T) {
+	membersInTurn(t, func(_ *cluster, e *lab.Etcd) (undo func() error, err error) { return e.Resume, e.Pause() })
+}
+
+// membersInTurn does something bad to one member after the other. Etcd as a
+// whole goes on, and all hosts follow what changes.
+func membersInTurn(t *testing.T, bad func(*cluster, *lab.Etcd) (undo func() error, err error)) {
 	c := newCluster(t)
 	flow := c.traffic(c.Hosts...)
 	for i, e := range c.members {
-		must(t, e.Pause())
-		started := time.Now()
+		undo, err := bad(c, e)
+		must(t, err)
 		c.lease(100 + byte(i))
 		if i > 0 {
 			c.del(leaseKey(99 + byte(i)))
 		}
+		written := time.Now()
 		c.equal(c.Hosts...)
-		t.Logf("%s frozen: all hosts followed within %v", e.Name, time.Since(started).Round(time.Millisecond))
-		must(t, e.Resume())
+		t.Logf("without %s: all hosts followed within %v", e.Name, time.Since(written).Round(time.Millisecond))
+		must(t, undo())
 	}
 	c.equal(c.Hosts...)
 	flow.intact()

@@ -134,18 +134,24 @@ func (l *Lab) RestartEtcd(ctx context.Context, members ...*Etcd) error {
 	return nil
 }
 
-// Leads tells whether the member says that it is the leader.
-func (e *Etcd) Leads(ctx context.Context) (bool, error) {
+// Status is what a member says of itself.
+type Status struct {
+	Leads bool // it is the leader
+	Led   bool // it knows a leader, perhaps itself
+}
+
+// Status asks the member.
+func (e *Etcd) Status(ctx context.Context) (Status, error) {
 	var s struct {
 		Header struct {
 			Member string `json:"member_id"`
 		} `json:"header"`
-		Leader string `json:"leader"`
+		Leader string `json:"leader"` // left out or "0": none
 	}
 	if err := post(ctx, e.httpClient(), e.URL+"/v3/maintenance/status", []byte("{}"), &s); err != nil {
-		return false, fmt.Errorf("status of %s: %w", e.Name, err)
+		return Status{}, fmt.Errorf("status of %s: %w", e.Name, err)
 	}
-	return s.Leader != "" && s.Leader == s.Header.Member, nil
+	return Status{Leads: s.Leader == s.Header.Member, Led: s.Leader != "" && s.Leader != "0"}, nil
 }
 
 // waitHealthy waits until the member knows a leader.

@@ -183,8 +183,8 @@ func TestEtcdTellsWhoLeadsAndWhatHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if leads, err := members[0].Leads(ctx); err != nil || !leads {
-		t.Errorf("the only member leads: got %v, %v", leads, err)
+	if s, err := members[0].Status(ctx); err != nil || !s.Leads || !s.Led {
+		t.Errorf("the only member leads: got %+v, %v", s, err)
 	}
 	for _, err := range []error{l.Put(ctx, "/a", "1"), l.Put(ctx, "/b", "2"), l.Delete(ctx, "/a")} {
 		if err != nil {

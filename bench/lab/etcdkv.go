@@ -139,7 +139,8 @@ type watchMessage struct {
 	} `json:"result"`
 }
 
-// kv asks the members one after the other until one answers.
+// kv asks the members one after the other until one answers, the one that did so
+// last first.
 func (l *Lab) kv(ctx context.Context, verb string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -147,9 +148,13 @@ func (l *Lab) kv(ctx context.Context, verb string, in, out any) error {
 	}
 	client := l.fabric.httpClient()
 	var errs []error
-	for _, url := range l.EtcdURLs() {
-		err := post(ctx, client, url+"/v3/kv/"+verb, body, out)
+	urls := l.EtcdURLs()
+	first := int(l.answered.Load())
+	for i := range urls {
+		i = (first + i) % len(urls)
+		err := post(ctx, client, urls[i]+"/v3/kv/"+verb, body, out)
 		if err == nil {
+			l.answered.Store(int64(i))
 			return nil
 		}
 		errs = append(errs, err)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 )
@@ -75,6 +76,7 @@ type Lab struct {
 	processes   []*Process             // guarded by mu
 	open        map[io.Closer]struct{} // guarded by mu: sockets to close with the lab
 	etcd        []*Etcd                // guarded by mu
+	answered    atomic.Int64           // which of EtcdURLs did last
 	forwardOnce sync.Once
 	forward     string // what EtcdForward gave
 	forwardErr  error
