@@ -16,10 +16,11 @@ import (
 // Block says which arriving datagrams a node drops. The zero value is UDP 4789
 // from everywhere.
 type Block struct {
-	TCP     bool       // TCP instead of UDP
-	Port    uint16     // destination port; 0 means 4789
-	From    netip.Addr // only from this sender
-	Percent int        // drop that many of a hundred, at random; 0 means all
+	TCP      bool       // TCP instead of UDP
+	Port     uint16     // destination port; 0 means 4789
+	FromPort uint16     // source port, and Port does not count; 0 means any
+	From     netip.Addr // only from this sender
+	Percent  int        // drop that many of a hundred, at random; 0 means all
 }
 
 // Block adds a firewall rule with nftables to the node, on its input. The function
@@ -58,20 +59,23 @@ func (n *Node) nft(change func(*nftables.Conn)) error {
 	})
 }
 
-// rule is what `nft add rule` makes of: meta l4proto udp udp dport 4789 ip saddr
+// rule is what `nft add rule` makes of: meta l4proto udp udp dport 4789 (or sport) ip saddr
 // ADDR numgen random mod 100 < PERCENT counter drop.
 func (b Block) rule() []expr.Any {
-	proto, port := byte(unix.IPPROTO_UDP), b.Port
+	proto, port, at := byte(unix.IPPROTO_UDP), b.Port, uint32(2)
 	if b.TCP {
 		proto = unix.IPPROTO_TCP
 	}
 	if port == 0 {
 		port = 4789
 	}
+	if b.FromPort != 0 {
+		port, at = b.FromPort, 0
+	}
 	rule := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		equal(proto),
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: at, Len: 2},
 		equal(binary.BigEndian.AppendUint16(nil, port)...),
 	}
 	if b.From.IsValid() {

@@ -29,7 +29,7 @@ func TestStreamTellsWhatWasLostAndWhen(t *testing.T) {
 	}
 	arrived(0, 20)
 	// From a to b nothing gets through, until b has sent some more.
-	unblock, err := b.Block(Block{Port: s.ways[0].at.Port()})
+	unblock, err := b.Block(Block{FromPort: s.ways[1].at.Port()}) // what a sends from
 	if err != nil {
 		t.Fatal(err)
 	}
