@@ -200,41 +200,44 @@ func (c *cluster) others(h *lab.Host) []*lab.Host {
 	return slices.DeleteFunc(slices.Clone(c.Hosts), func(o *lab.Host) bool { return o == h })
 }
 
-// cut keeps everything that a host sends to etcd from arriving; it and the other
-// hosts go on reaching each other. What it returns mends it.
-func (c *cluster) cut(h *lab.Host) (mend func()) {
+// cut is silence between a host and etcd; it and the other hosts go on reaching
+// each other. What it returns mends it.
+func (c *cluster) cut(h *lab.Host) (mend func() error) {
 	c.t.Helper()
 	var undo all
 	for _, e := range c.members {
-		must(c.t, undo.block(e, lab.Block{TCP: true, Port: 2379, From: h.Addr}))
+		must(c.t, undo.silence(e.Node, h.Node, 2379), undo.silence(h.Node, e.Node, 2379))
 	}
-	return func() { must(c.t, undo.do()) }
+	return undo.do
 }
 
-// isolate keeps a member from hearing the others, and them from hearing it.
-// Everybody else still reaches it, and what it returns mends it.
-func (c *cluster) isolate(e *lab.Etcd) (mend func() error, err error) {
+// isolate is silence between a member and the others, all of which everybody
+// else still reaches. What it returns mends it.
+func (c *cluster) isolate(e *lab.Etcd) (mend func() error) {
+	c.t.Helper()
 	var undo all
-	var errs []error
 	for _, o := range c.members {
-		if o == e {
-			continue
-		}
-		for _, ends := range [][2]*lab.Etcd{{e, o}, {o, e}} {
-			errs = append(errs, undo.block(ends[0], lab.Block{TCP: true, Port: 2380, From: ends[1].Addr}))
+		if o != e {
+			must(c.t, undo.silence(e.Node, o.Node, 2380), undo.silence(o.Node, e.Node, 2380))
 		}
 	}
-	return undo.do, errors.Join(errs...)
+	return undo.do
 }
 
 // all are steps back.
 type all []func() error
 
-// block adds a rule to a member, and how it is removed.
-func (a *all) block(e *lab.Etcd, b lab.Block) error {
-	unblock, err := e.Block(b)
-	*a = append(*a, unblock)
-	return err
+// silence keeps a node from hearing another, on connections to a port of
+// either.
+func (a *all) silence(n, from *lab.Node, port uint16) error {
+	for _, b := range []lab.Block{{TCP: true, Port: port, From: from.Addr}, {TCP: true, FromPort: port, From: from.Addr}} {
+		unblock, err := n.Block(b)
+		if err != nil {
+			return err
+		}
+		*a = append(*a, unblock)
+	}
+	return nil
 }
 
 // do takes all of them.

@@ -40,20 +40,20 @@ func TestFullEtcdCrowdOfAgentsSharesNoSubnet(t *testing.T) {
 }
 
 func TestFullEtcdMembersIsolatedInTurn(t *testing.T) {
-	membersInTurn(t, func(c *cluster, e *lab.Etcd) (undo func() error, err error) {
-		undo, err = c.isolate(e)
+	membersInTurn(t, func(c *cluster, e *lab.Etcd) (undo func() error) {
+		undo = c.isolate(e)
 		eventually(c.ctx, t, e.Name+" has lost its leader", func() (bool, string) {
 			s, err := e.Status(c.ctx)
 			return err == nil && !s.Led, fmt.Sprint(s, err)
 		})
-		return undo, err
+		return undo
 	})
 }
 
 func TestFullEtcdMembersKilledInTurn(t *testing.T) {
-	membersInTurn(t, func(c *cluster, e *lab.Etcd) (undo func() error, err error) {
+	membersInTurn(t, func(c *cluster, e *lab.Etcd) (undo func() error) {
 		e.Kill()
-		return func() error { return e.Restart(c.ctx) }, nil
+		return func() error { return e.Restart(c.ctx) }
 	})
 }
 
@@ -105,13 +105,10 @@ func (c *cluster) trouble(random *rand.Rand) (undo func() error) {
 		return func() error { _ = e.Resume(); return nil }
 	case 2:
 		c.t.Logf("%s isolated", e.Name)
-		mend, err := c.isolate(e)
-		must(c.t, err)
-		return mend
+		return c.isolate(e)
 	case 3:
 		c.t.Logf("%s cut off", h.Name)
-		mend := c.cut(h)
-		return func() error { mend(); return nil }
+		return c.cut(h)
 	}
 	c.t.Log("history compacted")
 	_ = c.Compact(c.ctx) // nobody may answer
