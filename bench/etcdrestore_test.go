@@ -1,7 +1,11 @@
 package bench
 
 import (
+	"errors"
+	"fmt"
+	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/uvtep/uvtep/bench/lab"
@@ -51,17 +55,53 @@ func TestEtcdRestoredFromAnOlderCopy(t *testing.T) {
 	c.before()
 	c.equal(c.Hosts...)
 	flow := c.traffic(c.Hosts...)
-	c.everywhere(func(e *lab.Etcd) error { return os.CopyFS(e.DataDir+".old", os.DirFS(e.DataDir)) })
+	c.everywhere(saved)
 	c.after()
 	c.equal(c.Hosts...)
-	c.everywhere(func(e *lab.Etcd) error {
-		must(t, os.RemoveAll(e.DataDir))
-		return os.Rename(e.DataDir+".old", e.DataDir)
-	})
+	c.everywhere(restored)
 	c.registered(c.Hosts...)
 	c.equal(c.Hosts...)
 	flow.intact()
 	for _, h := range c.Hosts {
 		must(t, h.Agent.WaitOutput(c.ctx, "etcd's history is another one"))
 	}
+}
+
+// saved keeps a copy of what a member has, restored brings it back.
+func saved(e *lab.Etcd) error { return os.CopyFS(e.DataDir+".old", os.DirFS(e.DataDir)) }
+
+func restored(e *lab.Etcd) error {
+	return errors.Join(os.RemoveAll(e.DataDir), os.Rename(e.DataDir+".old", e.DataDir))
+}
+
+// One agent hears of nothing until the restored etcd has come further than the
+// agent knew the other one: no revision tells it that history is another one,
+// and the values it knows have revisions that other values have now.
+func TestEtcdRestoredAndGrownSince(t *testing.T) {
+	c := newEtcd(t, 3).populate([]string{"--mass-delete-hold", "1s"}, nil)
+	h := c.Hosts[2]
+	c.before()
+	c.equal(c.Hosts...)
+	flow := c.traffic(c.others(h)...)
+	c.everywhere(saved)
+	grow := func() {
+		for i := range 30 { // more than agents write of their own accord
+			c.put("/uvtep/future/x", fmt.Sprint(i))
+		}
+	}
+	c.put(staticOf(32), `{"IPs":["10.10.200.32"],"VTEP":"192.0.2.140"}`)
+	grow()
+	c.after()
+	c.equal(c.Hosts...)
+	must(t, h.Agent.Signal(syscall.SIGSTOP))
+	c.everywhere(restored)
+	c.put(staticOf(31), `{"IPs":["10.10.200.31"],"VTEP":"192.0.2.141"}`)
+	c.put(leaseKey(102), leaseValue(112, netip.MustParseAddr("192.0.2.113")))
+	for range 4 {
+		grow()
+	}
+	must(t, h.Agent.Signal(syscall.SIGCONT))
+	c.equal(c.Hosts...)
+	connected(c.ctx, t, c.Lab)
+	flow.intact()
 }
