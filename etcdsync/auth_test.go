@@ -153,7 +153,6 @@ func TestTokensAreReplaced(t *testing.T) {
 			}
 			g.stop()
 			g.start()
-			g.awaitLog(log, "etcd answers again")
 			moves("198.51.100.2")
 
 			if _, err := g.client.UserChangePassword(g.ctx, "uvtep", "other"); err != nil {
@@ -320,5 +319,28 @@ func TestARefusalIsToldOnceHoweverOftenItIsMet(t *testing.T) {
 	o.accepted()
 	if n := strings.Count(text.String(), "etcd takes what we write again"); n != 1 {
 		t.Errorf("got the end of it %d times, want once", n)
+	}
+}
+
+// With certificates and no user name etcd takes the certificate's common name.
+func TestTheCommonNameOfACertificateIsTheUser(t *testing.T) {
+	a := newAuthority(t)
+	g := startTLS(t, a, true)
+	g.client = g.as("", "", a.secrets())
+	for _, section := range []string{"root", "one role", "enable"} {
+		g.obey(section)
+	}
+	for _, name := range []string{"uvtep", "stranger"} {
+		a.sign(name, time.Hour, x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	}
+	dial := func(name string) *Store {
+		s, _ := g.dial(Options{CAFile: a.path("ca.crt"), CertFile: a.path(name + ".crt"), KeyFile: a.path(name + ".key")})
+		return s
+	}
+	s := dial("uvtep")
+	r := g.acquire(s, claim(1))
+	g.follow(s, 2, 0).routes(r.Subnet().String())
+	if _, err := dial("stranger").get(g.ctx, configKey); err == nil {
+		t.Error("somebody without a role may read")
 	}
 }

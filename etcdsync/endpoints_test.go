@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"context"
 	"net"
 	"slices"
 	"sync"
@@ -244,5 +245,29 @@ func TestAWatchOfAMemberThatFallsSilentGoesOnWithAnother(t *testing.T) {
 	}
 	if a.gone.Load() == 0 {
 		t.Error("the silent connection is still there")
+	}
+}
+
+// A stop does not wait for a login that nobody answers.
+func TestALoginEndsWithItsContext(t *testing.T) {
+	g := startGuarded(t, "http", func(*embed.Config) {})
+	silent := newGate(g)
+	silent.setSilent(true)
+	s, _ := g.dial(Options{
+		Endpoints: []string{silent.url()}, DialTimeout: time.Hour,
+		Username: "uvtep", PasswordFile: write(t, t.TempDir()+"/password", hostPassword),
+	})
+	ctx, cancel := context.WithCancel(g.ctx)
+	done := make(chan error, 1)
+	go func() { _, err := s.get(ctx, configKey); done <- err }()
+	g.eventually("the login to be under way", func() bool { return silent.accepted.Load() > 0 })
+	cancel()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("got no error")
+		}
+	case <-g.ctx.Done():
+		t.Fatal("it waits for the login")
 	}
 }

@@ -127,7 +127,7 @@ type keeper struct {
 }
 
 func (r *Registration) keepAlive(ctx context.Context) (*keeper, error) {
-	c, err := r.store.dial()
+	c, err := r.store.dial(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -38,9 +38,10 @@ type Store struct {
 	watches atomic.Uint64 // opened so far, see watch
 	alive   atomic.Int64  // when etcd answered last, in nanoseconds of Unix time
 
-	mu     sync.Mutex
-	client *clientv3.Client // nil until the first call; guarded by mu
-	closed bool             // guarded by mu
+	mu       sync.Mutex
+	client   *clientv3.Client // nil until the first call; guarded by mu
+	outdated bool             // the client's login is refused; guarded by mu
+	closed   bool             // guarded by mu
 }
 
 var errClosed = errors.New("the connection to etcd is closed")
@@ -66,31 +67,41 @@ func (s *Store) Close() error {
 	return s.client.Close()
 }
 
-// dial returns the client, made if there is none. Making one may take a
-// request (to log in) and so may fail.
-func (s *Store) dial() (*clientv3.Client, error) {
+// dial returns the client, made if there is none, or none whose login is good.
+// Making one may take a request (to log in) and so may fail.
+func (s *Store) dial(ctx context.Context) (*clientv3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, errClosed
 	}
-	if s.client != nil {
+	if s.client != nil && !s.outdated {
 		return s.client, nil
 	}
-	c, err := s.newClient()
+	c, err := s.newClient(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.client = c
+	if s.client != nil {
+		_ = s.client.Close()
+	}
+	s.client, s.outdated = c, false
 	return c, nil
 }
 
-// newClient makes a client, with the password as it is now.
-func (s *Store) newClient() (*clientv3.Client, error) {
+// newClient makes a client, with the password as it is now. Login ends with
+// ctx; the client does not.
+func (s *Store) newClient(ctx context.Context) (*clientv3.Client, error) {
 	q := &query{lines: s.lines}
-	c, err := s.opts.newClient(q.in(context.Background()), s.lines)
+	life, end := context.WithCancel(q.in(context.Background()))
+	unhook := context.AfterFunc(ctx, end)
+	c, err := s.opts.newClient(life, s.lines)
 	if err != nil {
+		end()
 		return nil, fmt.Errorf("log in to etcd: %w", s.explain(err, q.cause()))
+	}
+	if !unhook() {
+		return nil, errors.Join(ctx.Err(), c.Close())
 	}
 	return c, nil
 }
@@ -100,11 +111,15 @@ func (s *Store) answered() { s.alive.Store(time.Now().UnixNano()) }
 
 // failed tells of an error. After several in a row, and nothing else that
 // works, the client is given up: the fault may be its own (a connection that
-// hangs). Whatever still uses it fails and tries again with the next.
+// hangs). Whatever still uses it fails and tries again with the next. One that
+// cannot log in any more, for it keeps the password that it was made with,
+// stays until the next is in: a watch goes on without a good token.
 func (s *Store) failed(p *pacer, err error) {
 	s.outage.failed(err)
 	if badLogin(err) {
-		s.relogin()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.outdated = true
 		return
 	}
 	if p.worn() && time.Since(time.Unix(0, s.alive.Load())) >= calm {
@@ -124,31 +139,11 @@ func (s *Store) Redial() {
 	}
 }
 
-// relogin makes the client anew, since it keeps the password that it was made
-// with. The old one stays until the new one is in: a watch that it has goes on
-// without a token that is good.
-func (s *Store) relogin() {
-	c, err := s.newClient()
-	if err != nil {
-		return // what failed says so itself, again and again
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		_ = c.Close()
-		return
-	}
-	if s.client != nil {
-		_ = s.client.Close()
-	}
-	s.client = c
-}
-
 // do makes a request, which must do no harm when it is made twice. A member
 // that is silent altogether costs its timeout once: its connection is closed,
 // and another member asked.
 func (s *Store) do(ctx context.Context, request func(context.Context, *clientv3.Client) error) error {
-	c, err := s.dial()
+	c, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}

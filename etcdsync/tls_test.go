@@ -34,7 +34,7 @@ func TestACAAloneIsEnoughForTLS(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, _ := g.dial(Options{CAFile: tt.ca, DialTimeout: 500 * time.Millisecond})
+			s, _ := g.dial(Options{CAFile: tt.ca, DialTimeout: 300 * time.Millisecond})
 			_, err := s.get(g.ctx, configKey)
 			if tt.want == "" && err != nil {
 				t.Errorf("got %v", err)
@@ -72,7 +72,7 @@ func TestAFaultOfTheChannelSaysWhatToDoNext(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.options.DialTimeout = 300 * time.Millisecond
+			tt.options.DialTimeout = 200 * time.Millisecond
 			s, _ := secure.dial(tt.options)
 			if _, err := s.get(secure.ctx, configKey); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q in it", err, tt.want)
@@ -88,7 +88,7 @@ func TestCertificatesAreRotatedUnderARunningHost(t *testing.T) {
 	g := startTLS(t, old, true)
 	next.server()
 	expires := old.client(2 * time.Second).NotAfter
-	s, log := g.dial(Options{CAFile: old.path("ca.crt"), CertFile: old.path("client.crt"), KeyFile: old.path("client.key"), DialTimeout: time.Second})
+	s, log := g.dial(Options{CAFile: old.path("ca.crt"), CertFile: old.path("client.crt"), KeyFile: old.path("client.key"), DialTimeout: 300 * time.Millisecond})
 	g.client = g.as("", "", old.secrets())
 	w := g.follow(s, 1, 0)
 	g.put(leaseB, leaseOf(nodeB, "192.0.2.2", mac(2)))

@@ -74,7 +74,7 @@ func (w *watcher) stop() {
 
 // runWatch watches until one of the keys' watches ends, and returns why.
 func (s *Store) runWatch(ctx context.Context, w *watcher, after header, keys []string, opts []clientv3.OpOption) error {
-	c, err := s.dial()
+	c, err := s.dial(ctx)
 	if err != nil {
 		w.cancel(err)
 		return err

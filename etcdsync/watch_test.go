@@ -75,7 +75,7 @@ func TestAQuietEtcdGivesSignsOfLife(t *testing.T) {
 	e := startEtcd(t)
 	e.put("subnets/10.1.1.0-24", "{}")
 	s, _ := e.store()
-	c, err := s.dial()
+	c, err := s.dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
