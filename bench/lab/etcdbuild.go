@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -25,12 +26,19 @@ func BuildEtcd(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return buildOnce(ctx, "etcd-"+version+"-"+runtime.Version(), "etcd", etcdModule)
+}
+
+// buildOnce builds a program of that name unless it is below os.UserCacheDir
+// already, in a folder of that key. args are a package, perhaps after -C and a
+// folder.
+func buildOnce(ctx context.Context, key, name string, args ...string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "uvtep", "etcd-"+version+"-"+runtime.Version())
-	bin := filepath.Join(dir, "etcd")
+	dir := filepath.Join(cache, "uvtep", key)
+	bin := filepath.Join(dir, name)
 	if _, err := os.Stat(bin); err == nil {
 		return bin, nil
 	}
@@ -42,8 +50,13 @@ func BuildEtcd(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	built := filepath.Join(tmp, "etcd")
-	if _, err := goCommand(ctx, "build", "-trimpath", "-buildvcs=false", "-o", built, etcdModule); err != nil {
+	built := filepath.Join(tmp, name)
+	var where []string
+	if args[0] == "-C" { // it must come first
+		where, args = args[:2], args[2:]
+	}
+	args = slices.Concat([]string{"build"}, where, []string{"-trimpath", "-buildvcs=false", "-o", built}, args)
+	if _, err := goCommand(ctx, args...); err != nil {
 		return "", err
 	}
 	return bin, os.Rename(built, bin)
