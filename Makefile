@@ -50,6 +50,7 @@ check: ## formatting, vet, staticcheck, tidy modules
 	$(GO) mod tidy -diff
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./encap/...
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/uvtep
+	cd bench/flannel && $(GO) vet ./... && $(GO) mod tidy -diff
 
 race: ## the tests under the race detector (needs a C compiler)
 	$(GO) test -race -timeout 20m ./...

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -190,4 +191,65 @@ func leaseNode(ctx context.Context, t testing.TB, m *mixed, h *lab.Host) string 
 		t.Errorf("lease is %s", text)
 	}
 	return v.BackendData.NodeID
+}
+
+// A host that ran flannel keeps its subnet with uvtep, and goes back with it. What
+// flannel leaves behind when it stops is named, not touched.
+func TestUvtepTakesFlannelsPlaceAndBack(t *testing.T) {
+	m, ctx := newMixed(t, lab.Config{Hosts: 2}, 2, flannelConfig)
+	h, other := m.flannels[0], m.flannels[1]
+	subnet := h.Subnet
+	m.meet(ctx, t)
+
+	must(t, h.Agent.Stop(ctx))
+	code, said := runOn(ctx, t, h, h.AgentArgs()...)
+	for _, want := range []string{"flannel.1, the kernel's vxlan device with VNI 1 and UDP port 4789", "ip link delete flannel.1"} {
+		if code != 1 || !strings.Contains(said, want) {
+			t.Errorf("with flannel's device in the way: got %d, %s; want %q", code, said, want)
+		}
+	}
+	if leaseNode(ctx, t, m, h) != "" {
+		t.Error("the lease was taken before flannel's device was gone")
+	}
+	must(t, h.DeleteLink("flannel.1"), h.StartAgent(ctx))
+	if h.Subnet != subnet || leaseNode(ctx, t, m, h) == "" {
+		t.Errorf("uvtep has %s of node %q, flannel had %s", h.Subnet, leaseNode(ctx, t, m, h), subnet)
+	}
+	m.meet(ctx, t)
+
+	must(t, h.Agent.Stop(ctx))
+	if code, said := runOn(ctx, t, h, downArgs(m.Lab, h, "--keep-lease")...); code != 0 {
+		t.Fatalf("uvtep down: %d, %s", code, said)
+	}
+	must(t, h.StartFlannel(ctx, m.bin))
+	if h.Subnet != subnet || leaseNode(ctx, t, m, h) != "" {
+		t.Errorf("flannel has %s of node %q, had %s", h.Subnet, leaseNode(ctx, t, m, h), subnet)
+	}
+	m.meet(ctx, t)
+	if hosts, err := m.List(ctx, prefix+"/uvtep/hosts/"); err != nil || len(hosts) != 0 {
+		t.Errorf("host records left: %v, %v", hosts, err)
+	}
+	if other.Agent.Ended() {
+		t.Error("the other host's flannel ended")
+	}
+}
+
+// The same for flannel's udp backend, whose leases are no peers of ours, and for a
+// host whose lease is gone but whose subnet file is there.
+func TestTheSubnetOfAnOldFlannelIsTakenOver(t *testing.T) {
+	l, ctx := newLab(t, lab.Config{Hosts: 2})
+	startAgents(ctx, t, l.Hosts[:1])
+	h := l.Hosts[1]
+	must(t, l.Put(ctx, prefix+"/subnets/10.10.66.0-24", `{"PublicIP":"192.0.2.2","BackendType":"udp"}`))
+	must(t, h.StartAgent(ctx))
+	if h.Subnet.String() != "10.10.66.1/24" || !strings.Contains(leaseOf(ctx, t, l, h), `"BackendType":"vxlan"`) {
+		t.Errorf("got %s, %s", h.Subnet, leaseOf(ctx, t, l, h))
+	}
+	late, err := l.AddHost(ctx)
+	must(t, err)
+	must(t, os.WriteFile(late.SubnetFile, []byte("FLANNEL_NETWORK=10.10.0.0/16\nFLANNEL_SUBNET=10.10.55.1/24\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n"), 0o644))
+	must(t, late.StartAgent(ctx))
+	if late.Subnet.String() != "10.10.55.1/24" {
+		t.Errorf("got %s, want the subnet of the file", late.Subnet)
+	}
 }

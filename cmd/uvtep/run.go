@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
@@ -185,6 +186,9 @@ func (a *agent) prepare() (err error) {
 	}
 	a.log.Info().Msgf("MTU: %d", mtu)
 	a.log.Info().Msgf("VXLan HardwareAddr: %s", a.mac)
+	if err := a.checkRivals(); err != nil {
+		return err
+	}
 	a.sockets, err = underlay.Open(underlay.Config{
 		Addr4: a.carrier.Addr, Addr6: a.carrier.Addr6, Port: a.network.Port, Lanes: a.queues,
 		SourcePorts: a.sourcePorts, SourceMin: a.sourceMin, SourceMax: a.sourceMax,
@@ -206,6 +210,22 @@ func (a *agent) prepare() (err error) {
 		a.log.Warn().Str("bridge", a.bridge).Msg("a bridge takes every frame from the TAP, so this host itself has no overlay address that works; --no-subnet says that it needs none")
 	}
 	a.plane = newPlane(a, mtu)
+	return nil
+}
+
+// checkRivals looks for other tunnels' interfaces that are in the way. One that
+// holds the port ends the start; routes of one are named.
+func (a *agent) checkRivals() error {
+	rivals, err := a.host.Rivals(a.network.Port, a.network.IPv4, a.network.IPv6)
+	if err != nil {
+		return err
+	}
+	for _, r := range rivals {
+		if r.HoldsPort {
+			return fmt.Errorf("UDP port %d is taken by %s; if flannel has been stopped for good on this host, remove it with `ip link delete %s`", a.network.Port, r, r.Name)
+		}
+		a.log.Warn().Str("interface", r.Name).Msgf("%s: what goes there does not come to uvtep; remove it with `ip link delete %s` if it is a leftover", r, r.Name)
+	}
 	return nil
 }
 

@@ -159,6 +159,18 @@ func lockPort(port uint16) (int, error) {
 	return fd, nil
 }
 
+// Served reports whether an agent serves a port in this network namespace.
+func Served(port uint16) (bool, error) {
+	fd, err := lockPort(port)
+	if errors.Is(err, ErrPortTaken) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, unix.Close(fd)
+}
+
 // portFree binds once without SO_REUSEPORT, which fails when anything at all
 // receives on the port: the shared bind that follows would not notice.
 func portFree(at netip.AddrPort) error {

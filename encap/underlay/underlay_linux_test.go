@@ -338,6 +338,11 @@ func TestSecondAgentIsRefused(t *testing.T) {
 	if !errors.Is(err, ErrPortTaken) {
 		t.Errorf("got %v, want %v", err, ErrPortTaken)
 	}
+	for port, want := range map[uint16]bool{u.conf.Port: true, u.conf.Port + 1: false} {
+		if got, err := Served(port); got != want || err != nil {
+			t.Errorf("port %d of %d served: got %v, %v", port, u.conf.Port, got, err)
+		}
+	}
 }
 
 func TestAddressOfAnotherHostIsNamed(t *testing.T) {

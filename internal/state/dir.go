@@ -50,6 +50,12 @@ func (d Dir) NodeID() (string, error) {
 	return id, nil
 }
 
+// Known reports whether a node id was ever made here.
+func (d Dir) Known() bool {
+	_, err := os.Stat(d.path("node-id"))
+	return err == nil
+}
+
 // makeNodeID writes a random node id. That another process did so first is
 // no error: its id is as good.
 func (d Dir) makeNodeID(name string) error {

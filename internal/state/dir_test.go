@@ -139,6 +139,33 @@ func TestSubnetsAreKept(t *testing.T) {
 	}
 }
 
+func TestAHostIsKnownOnceItHasAnIdentity(t *testing.T) {
+	d := Dir(filepath.Join(t.TempDir(), "new"))
+	if d.Known() {
+		t.Error("known before there is a node id")
+	}
+	if _, err := d.NodeID(); err != nil || !d.Known() {
+		t.Errorf("%v; known afterwards: %v", err, d.Known())
+	}
+}
+
+func TestTablesAreKeptForEachVNI(t *testing.T) {
+	d := Dir(filepath.Join(t.TempDir(), "new"))
+	if got, err := d.Tables(1); got != nil || err != nil {
+		t.Errorf("nothing kept yet: got %q, %v", got, err)
+	}
+	want := "any bytes \x00\n\n"
+	if err := d.SetTables(1, []byte(want)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Tables(1); string(got) != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if got, err := d.Tables(2); got != nil || err != nil {
+		t.Errorf("another VNI: got %q, %v", got, err)
+	}
+}
+
 func TestADamagedSubnetFileCountsAsNone(t *testing.T) {
 	d := Dir(t.TempDir())
 	for _, text := range []string{"rubbish", "10.10.238.1/24", "10.10.238.0/24\nrubbish", "10.10.238.0/33"} {
