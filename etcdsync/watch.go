@@ -97,10 +97,16 @@ func (s *Store) runWatch(ctx context.Context, w *watcher, after header, keys []s
 	return context.Cause(ctx)
 }
 
-// deliver passes on what one key's watch receives.
+// deliver passes on what one key's watch receives. It ends with ctx, which etcd's
+// client may not: when a connection ends before the first answer on a stream,
+// grpc waits for the next one with the stream locked, and the client for the lock.
 func (s *Store) deliver(ctx context.Context, w *watcher, from clientv3.WatchChan, alive *time.Timer, at position) error {
 	after := at.rev
-	for r := range from {
+	for {
+		r, err := receive(ctx, from)
+		if err != nil {
+			return err
+		}
 		alive.Stop() // whoever takes r may take their time
 		r = known(r, after)
 		if err := at.next(&r); err != nil {
@@ -114,7 +120,18 @@ func (s *Store) deliver(ctx context.Context, w *watcher, from clientv3.WatchChan
 		}
 		alive.Reset(stallAfter)
 	}
-	return errEnded
+}
+
+func receive(ctx context.Context, from clientv3.WatchChan) (clientv3.WatchResponse, error) {
+	select {
+	case r, ok := <-from:
+		if !ok {
+			return r, errEnded
+		}
+		return r, nil
+	case <-ctx.Done():
+		return clientv3.WatchResponse{}, ctx.Err()
+	}
 }
 
 // known returns r without the events up to a revision. When that was all, r

@@ -1,8 +1,10 @@
 package etcdsync
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -114,5 +116,25 @@ func TestKnownEventsAreLeftOut(t *testing.T) {
 		if got := known(*tt.r, 100); len(got.Events) != tt.events || reached(&got) != tt.rev {
 			t.Errorf("%s: got %d events up to %d, want %d up to %d", tt.name, len(got.Events), reached(&got), tt.events, tt.rev)
 		}
+	}
+}
+
+// etcd's client does not always end a watch that is cancelled while etcd is
+// away. A watch that waited for it held up the stop of an agent, and the next
+// attempt, until etcd was back.
+func TestAWatchEndsAlsoWhenEtcdsClientDoesNot(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	alive := time.AfterFunc(time.Hour, func() {})
+	defer alive.Stop()
+	done := make(chan error, 1)
+	go func() { done <- new(Store).deliver(ctx, new(watcher), make(clientv3.WatchChan), alive, position{}) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want it cancelled", err)
+		}
+	case <-time.After(patienceOfTests):
+		t.Fatal("it does not end")
 	}
 }
