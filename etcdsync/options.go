@@ -126,6 +126,6 @@ func (o Options) newClient(ctx context.Context, l *lines) (*clientv3.Client, err
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: minBackoff, Multiplier: 1.6, Jitter: jitter, MaxDelay: maxReconnect},
 			MinConnectTimeout: o.DialTimeout,
-		}), grpc.WithTransportCredentials(&noting{secrets, l}), grpc.WithStatsHandler(queries{l})},
+		}), grpc.WithChainStreamInterceptor(refuseSecond), grpc.WithTransportCredentials(&noting{secrets, l}), grpc.WithStatsHandler(queries{l})},
 	})
 }

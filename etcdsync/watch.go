@@ -52,7 +52,7 @@ func (s *Store) watch(ctx context.Context, after header, keys []string, opts ...
 	// hangs; hence the number.
 	ctx = clientv3.WithRequireLeader(ctx)
 	ctx = metadata.AppendToOutgoingContext(ctx, "uvtep-watch", strconv.FormatUint(s.watches.Add(1), 10))
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(inOneStream(ctx))
 	w := &watcher{C: make(chan clientv3.WatchResponse), cancel: cancel}
 	// Not from the next revision: etcd does not say how far it is to a watch
 	// from a revision that has not come yet (mvcc, progressIfSync), so that one

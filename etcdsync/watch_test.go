@@ -99,6 +99,36 @@ func TestAQuietEtcdGivesSignsOfLife(t *testing.T) {
 	}
 }
 
+// etcd's client went on with the next revision where a watch had broken off,
+// also in an etcd that was restored from a backup and had grown beyond that
+// revision: what it held from before was never noticed.
+func TestAWatchEndsWithItsConnection(t *testing.T) {
+	e := startEtcd(t)
+	rev := e.put("subnets/10.1.1.0-24", "{}")
+	s, _ := e.store()
+	got, err := e.client.Get(e.ctx, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.watch(e.ctx, header{cluster: got.Header.ClusterId, rev: rev}, []string{s.prefix}, clientv3.WithPrefix())
+	defer w.stop()
+	if _, ok := <-w.C; !ok {
+		t.Fatalf("a watch of an etcd that is there ended: %v", w.err)
+	}
+	e.stop()
+	e.start()
+	e.put("subnets/10.1.2.0-24", "{}")
+	for r := range w.C {
+		if len(r.Events) > 0 {
+			t.Errorf("it went on with revision %d", r.Events[0].Kv.ModRevision)
+			break
+		}
+	}
+	if w.stop(); w.err == nil {
+		t.Error("it ended for no reason")
+	}
+}
+
 func TestKnownEventsAreLeftOut(t *testing.T) {
 	both := answer(7, 120, 100)
 	both.Events = append(both.Events, answer(7, 120, 101).Events...)
