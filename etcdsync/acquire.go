@@ -105,7 +105,6 @@ func (r *Registration) acquire(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.warnOfTwins(l)
 		done, err := r.carryOut(ctx, &claim, l, todo)
 		if err != nil || done {
 			return err

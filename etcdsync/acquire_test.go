@@ -278,15 +278,3 @@ func TestADualStackLeaseIsOneKey(t *testing.T) {
 		t.Errorf("got %s, want the IPv6 half as well", value)
 	}
 }
-
-func TestAHostWithTheAddressOfAnotherIsNamed(t *testing.T) {
-	e := startEtcd(t)
-	s, log := e.store()
-	e.acquire(s, claim(1))
-	twin := claim(2)
-	twin.PublicIP = claim(1).PublicIP
-	e.acquire(s, twin)
-	if n, _ := log.count(`"node":"` + claim(1).NodeID + `","same_address":true,"same_mac":false,"message":"another host has the address of this one"`); n != 1 {
-		t.Errorf("log: got %d lines about the twin, want 1", n)
-	}
-}

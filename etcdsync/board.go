@@ -23,13 +23,13 @@ type board struct {
 	macs   *contest[fdb.Key]
 	ips    *contest[arpproxy.Key]
 	routes routeSet
+	census *census
 
-	fdb       *fdb.Editor
-	arp       *arpproxy.Editor
-	peers     *snapmap.Editor[string, *Peer]
-	touched   map[arpproxy.Key]struct{} // bindings that may differ from last
-	last      *Tables                   // published before, nil at first
-	conflicts int64
+	fdb     *fdb.Editor
+	arp     *arpproxy.Editor
+	peers   *snapmap.Editor[string, *Peer]
+	touched map[arpproxy.Key]struct{} // bindings that may differ from last
+	last    *Tables                   // published before, nil at first
 }
 
 // node is a host as its endpoints need it.
@@ -42,7 +42,7 @@ func newBoard(me identity, log zerolog.Logger) *board {
 	return &board{
 		me: me, log: log, alarm: limited(log),
 		rows: make(map[string]*row), nodes: make(map[string]*node), leases: make(map[*row]bool),
-		macs: newContest[fdb.Key](betterMAC), ips: newContest[arpproxy.Key](betterIP), routes: newRouteSet(),
+		macs: newContest[fdb.Key](betterMAC), ips: newContest[arpproxy.Key](betterIP), routes: newRouteSet(), census: newCensus(),
 		fdb: (*fdb.Table)(nil).Edit(), arp: (*arpproxy.Table)(nil).Edit(), peers: (*snapmap.Map[string, *Peer])(nil).Edit(),
 		touched: make(map[arpproxy.Key]struct{}),
 	}

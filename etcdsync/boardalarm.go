@@ -7,14 +7,14 @@ import (
 	"github.com/uvtep/uvtep/fdb"
 )
 
-// warnOfMAC tells when hosts that cannot both be right claim a MAC address. An
-// endpoint that moved is claimed by two hosts for a moment: that is no fault.
+// warnOfMAC tells when claims to a MAC address cannot all be right. An endpoint
+// that moved is claimed by two hosts for a moment: that is no fault. Of leases
+// the census tells.
 func (b *board) warnOfMAC(k fdb.Key) {
 	claims := b.macs.claims(k)
-	if len(claims) < 2 || !slices.ContainsFunc(claims, func(r *row) bool { return r.kind != endpoint }) {
+	if len(claims) < 2 || allOf(endpoint, claims) || allOf(lease, claims) {
 		return
 	}
-	b.conflicts++
 	b.alarm.Error().Stringer("vni", k.VNI).Stringer("mac", k.MAC).Strs("claims", names(claims)).
 		Str("kept", b.macs.holder(k).name).Msg("one MAC address is claimed twice")
 }
@@ -22,16 +22,33 @@ func (b *board) warnOfMAC(k fdb.Key) {
 // warnOfIP tells when an IP address is bound to two MAC addresses.
 func (b *board) warnOfIP(k arpproxy.Key) {
 	claims := b.ips.claims(k)
-	if len(claims) < 2 {
+	if len(claims) < 2 || allOf(lease, claims) {
 		return
 	}
 	first, _ := claims[0].macOf(k.IP)
 	if !slices.ContainsFunc(claims, func(r *row) bool { mac, _ := r.macOf(k.IP); return mac != first }) {
 		return
 	}
-	b.conflicts++
 	b.alarm.Error().Stringer("vni", k.VNI).Stringer("ip", k.IP).Strs("claims", names(claims)).
 		Str("kept", b.ips.holder(k).name).Msg("one IP address is bound to two MAC addresses")
+}
+
+func allOf(k kind, rows []*row) bool {
+	return !slices.ContainsFunc(rows, func(r *row) bool { return r.kind != k })
+}
+
+// warnOfConflicts tells of what hosts have in common since the last tables, and
+// no longer have.
+func (b *board) warnOfConflicts() {
+	begun, ended := b.census.settle()
+	for i := range begun {
+		c := &begun[i]
+		b.alarm.Error().Str(string(c.Kind), c.What).Strs("hosts", c.Hosts).Str("do", c.Advice).Msg(c.Kind.message())
+	}
+	for i := range ended {
+		c := &ended[i]
+		b.alarm.Info().Str(string(c.Kind), c.What).Strs("hosts", c.Hosts).Msg("no longer: " + c.Kind.message())
+	}
 }
 
 func names(rows []*row) []string {

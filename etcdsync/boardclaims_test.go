@@ -74,7 +74,7 @@ func TestWhoHasAnAddressThatSeveralClaim(t *testing.T) {
 				}
 			}
 			logs := strings.Join(w.messages(), "\n")
-			if alarm := strings.Contains(logs, "claimed twice") || strings.Contains(logs, "two MAC addresses"); alarm != tt.alarm {
+			if alarm := strings.Contains(logs, "claimed twice") || strings.Contains(logs, "two hosts have one MAC") || strings.Contains(logs, "two MAC addresses"); alarm != tt.alarm {
 				t.Errorf("alarm: got %t, want %t\n%s", alarm, tt.alarm, logs)
 			}
 			for _, kv := range slices.Concat(tt.puts, hosts) {

@@ -6,7 +6,7 @@ import (
 )
 
 // enterLease puts a lease in, unless it overlaps one of ours: a route for it
-// would take our own containers away.
+// would take our own containers away. The census tells of it.
 func (b *board) enterLease(r *row) {
 	if r.self {
 		b.show(r)
@@ -14,13 +14,9 @@ func (b *board) enterLease(r *row) {
 		b.sortOut()
 		return
 	}
-	b.leases[r] = false
-	if b.isOurs(r) {
-		b.alarm.Error().Str("key", r.name).Str("vtep", r.vtep.To.String()).Str("node", r.node).
-			Msg("another host's subnet overlaps this one's: not routed")
-		return
+	if b.leases[r] = false; !b.isOurs(r) {
+		b.showLease(r)
 	}
-	b.showLease(r)
 }
 
 func (b *board) withdrawLease(r *row) {

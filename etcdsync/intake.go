@@ -31,15 +31,18 @@ type intake struct {
 
 // badKey is a key whose latest value cannot be used.
 type badKey struct {
-	rev int64
-	gen uint32
+	rev  int64
+	gen  uint32
+	twin bool // see isTwin
 }
 
 func newIntake(c *FollowConfig, log zerolog.Logger) *intake {
-	return &intake{
+	in := &intake{
 		board: newBoard(newIdentity(c), log), log: log, alarm: limited(log),
 		network: c.Network, latest: c.Network, bad: make(map[string]badKey), dirty: true,
 	}
+	in.board.census.put(in.board.me.party(&c.Network))
+	return in
 }
 
 // list takes in a key's value from a list. A list is the whole truth: what it
@@ -66,7 +69,8 @@ func (in *intake) put(name string, kv *mvccpb.KeyValue) {
 	}
 	old := in.board.rows[name]
 	if b, ok := in.bad[name]; ok && kv.ModRevision <= b.rev {
-		in.bad[name] = badKey{b.rev, in.gen}
+		b.gen = in.gen
+		in.bad[name] = b
 		in.mark(old)
 		return
 	}
@@ -91,20 +95,28 @@ func (in *intake) read(name string, kv *mvccpb.KeyValue, old *row) {
 	if err == nil {
 		r, err = newRow(k, kv.Value, &in.board.me, &in.network)
 	}
+	if r != nil {
+		r.stamp(name, kv)
+	}
 	if err != nil {
 		if old != nil && old.created == kv.CreateRevision {
 			in.mark(old) // else the key was deleted meanwhile, and made anew
 		}
 		in.refuse(name, kv, err)
+		if r != nil && isTwin(err) {
+			in.board.census.take(r)
+		}
+		in.tidy(name)
 		return
 	}
 	in.dirty = in.dirty || r != nil || old != nil || in.isBad(name)
 	delete(in.bad, name)
 	if r == nil {
 		in.board.remove(name) // a lease of another backend, for example
+		in.tidy(name)
 		return
 	}
-	r.stamp(name, kv)
+	in.board.census.take(r)
 	r.gen = in.gen
 	in.board.set(r)
 	in.mark(in.board.rows[name])
@@ -117,7 +129,7 @@ func (in *intake) isBad(name string) bool {
 
 // refuse remembers that a value cannot be used, and says so once.
 func (in *intake) refuse(name string, kv *mvccpb.KeyValue, err error) {
-	in.bad[name] = badKey{kv.ModRevision, in.gen}
+	in.bad[name] = badKey{kv.ModRevision, in.gen, isTwin(err)}
 	in.skipped++
 	in.dirty = true
 	in.alarm.Warn().Err(err).Str("key", name).Int64("rev", kv.ModRevision).Msg("key skipped: its value cannot be used")
@@ -136,6 +148,14 @@ func (in *intake) drop(name string, rev int64) {
 	if b, ok := in.bad[name]; ok && b.rev <= rev {
 		delete(in.bad, name)
 		in.dirty = true
+	}
+	in.tidy(name)
+}
+
+// tidy lets the census forget a key that is gone.
+func (in *intake) tidy(name string) {
+	if in.board.rows[name] == nil && !in.bad[name].twin {
+		in.board.census.remove(name)
 	}
 }
 
@@ -166,12 +186,14 @@ func (in *intake) sweep() {
 	for name, r := range in.board.rows {
 		if r.gen != in.gen {
 			in.board.remove(name)
+			in.tidy(name)
 			in.dirty = true
 		}
 	}
 	for name, b := range in.bad {
 		if b.gen != in.gen {
 			delete(in.bad, name)
+			in.tidy(name)
 			in.dirty = true
 		}
 	}

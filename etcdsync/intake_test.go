@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +37,8 @@ func TestWhatCannotBeTrueCostsItsOwnKeyAlone(t *testing.T) {
 			if diff := cmp.Diff(viewOf(w.tables()), before, cmpNetip); diff != "" {
 				t.Errorf("got- want+:\n%s", diff)
 			}
-			if got := w.messages(); len(got) != 3 || !strings.HasPrefix(got[0], "key skipped") {
+			got := slices.DeleteFunc(w.messages(), func(m string) bool { return strings.HasPrefix(m, "two hosts have one") })
+			if len(got) != 3 || !strings.HasPrefix(got[0], "key skipped") {
 				t.Errorf("log: got %q, want a line for each of the two values (and one for the missing configuration)", got)
 			}
 			if n := len(w.in.bad); n != 1 {

@@ -32,14 +32,13 @@ type Registration struct {
 	reservation bool
 	lost        subnets // taken from us by somebody
 	stolen      int64   // revision of a value of somebody else's under our key
-	twins       map[string]bool
 }
 
 func newRegistration(s *Store, c Claim) *Registration {
 	return &Registration{
 		store: s, log: s.log, alarm: limited(s.log), claim: c, updated: make(chan struct{}, 1),
 		tenancy: tenancy{ttl: c.LeaseTTL}, liveness: tenancy{ttl: c.LivenessTTL},
-		twins: make(map[string]bool), past: []netip.Addr{c.PublicIP, c.PublicIPv6},
+		past: []netip.Addr{c.PublicIP, c.PublicIPv6},
 	}
 }
 
@@ -117,22 +116,4 @@ func (r *Registration) took(done *plan, key string, rev int64) {
 		return
 	}
 	r.log.Info().Str("subnet", done.subnets.String()).Msgf("subnet key expired in: %s", expires.Format(time.RFC3339))
-}
-
-// warnOfTwins tells, once each, of hosts that can only be taken for this one.
-func (r *Registration) warnOfTwins(l *listing) {
-	c := r.current()
-	for _, e := range l.entries {
-		v := &e.value
-		if e.fault != nil || v.node == "" || v.node == c.NodeID || r.twins[e.name] {
-			continue
-		}
-		sameAddr := v.port == c.Port && (v.publicIP.IsValid() && v.publicIP == c.PublicIP || v.publicIPv6.IsValid() && v.publicIPv6 == c.PublicIPv6)
-		sameMAC := v.mac == c.MAC || v.mac6 == c.MAC
-		if sameAddr || sameMAC {
-			r.twins[e.name] = true
-			r.log.Error().Str("key", e.name).Str("node", v.node).Bool("same_address", sameAddr).Bool("same_mac", sameMAC).
-				Msg("another host has the address of this one")
-		}
-	}
 }

@@ -79,6 +79,10 @@ var (
 	errOwnAddr = errors.New("its public address and port are this host's own")
 )
 
+// isTwin reports whether an error says that a lease or a host record is not
+// taken in because its host can only be taken for this one.
+func isTwin(err error) bool { return errors.Is(err, errOwnMAC) || errors.Is(err, errOwnAddr) }
+
 // stamp says which key and value the row is of.
 func (r *row) stamp(name string, kv *mvccpb.KeyValue) {
 	r.name, r.value, r.created, r.rev = name, string(kv.Value), kv.CreateRevision, kv.ModRevision
@@ -93,7 +97,7 @@ func (r *row) isOf(kv *mvccpb.KeyValue) bool {
 }
 
 // newRow reads a key and its value. It returns no row and no error for what is
-// no matter of the tables.
+// no matter of the tables. A row that comes with an error is not for them.
 func newRow(k key, value []byte, me *identity, n *Network) (*row, error) {
 	switch k.kind {
 	case lease:
@@ -144,7 +148,7 @@ func hostRow(k key, value []byte, me *identity, n *Network) (*row, error) {
 	r := &row{kind: host, self: k.node == me.node, node: k.node, vnis: v.vnis}
 	r.vtep = me.vtep(v.publicIP, v.publicIPv6, v.port)
 	if !r.self && me.isMe(r.vtep, n) {
-		return nil, errOwnAddr
+		return r, errOwnAddr
 	}
 	return r, nil
 }

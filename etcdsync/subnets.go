@@ -47,6 +47,8 @@ type SubnetRecord struct {
 	// Unanswered says why etcd did not tell of the lease or of the holder,
 	// empty when it did.
 	Unanswered string
+	// Conflicts are what the holder has in common with others and cannot.
+	Conflicts []Conflict
 }
 
 // Age is the time since the lease was last renewed, 0 when that is not known.
@@ -73,6 +75,7 @@ func (s *Store) Subnets(ctx context.Context) ([]SubnetRecord, error) {
 		return nil, err
 	}
 	s.askAbout(ctx, list)
+	addConflicts(list)
 	return list, nil
 }
 

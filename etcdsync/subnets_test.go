@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -67,6 +68,40 @@ func TestTheHostRecordSaysWhetherAHolderIsThere(t *testing.T) {
 		if r.Life != want || r.Unanswered != "" {
 			t.Errorf("%s: alive %s (%s), want %s", r.Key, r.Life, r.Unanswered, want)
 		}
+	}
+}
+
+func TestWhatHoldersHaveInCommonIsListed(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	a, b, c := claim(1), claim(2), claim(3)
+	b.MAC, c.PublicIP = a.MAC, a.PublicIP
+	for i, claim := range []Claim{a, b, c} {
+		claim.Want = subnetOf(i + 1)
+		e.acquire(s, claim)
+	}
+	e.put(subnetsDir+"10.10.1.0-25", leaseOf(nodeB, "192.0.2.99", mac(99)))
+	e.put(subnetsDir+"10.10.4.0-24", leaseOf(claim(3).NodeID, "192.0.2.3", mac(98)))
+	e.put(subnetsDir+"10.10.5.0-24", leaseOf(nodeC, "192.0.2.1", mac(97))) // dead
+	got, err := s.Subnets(e.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := make(map[string][]ConflictKind)
+	for _, r := range got {
+		for _, c := range r.Conflicts {
+			have[r.Key] = append(have[r.Key], c.Kind)
+		}
+	}
+	want := map[string][]ConflictKind{
+		"10.10.1.0-24": {SameAddress, SameMAC, SameSubnet},
+		"10.10.1.0-25": {SameSubnet},
+		"10.10.2.0-24": {SameMAC},
+		"10.10.3.0-24": {SameNode, SameAddress},
+		"10.10.4.0-24": {SameNode},
+	}
+	if diff := cmp.Diff(have, want); diff != "" {
+		t.Errorf("got- want+:\n%s", diff)
 	}
 }
 

@@ -41,6 +41,10 @@ type Tables struct {
 	// Skipped is the number of keys whose value (or name) could not be used;
 	// where there was a good value before, that one stands.
 	Skipped int
+	// Conflicts are what two hosts have that only one can: at most 100 of the
+	// ConflictCount that there are.
+	Conflicts     []Conflict
+	ConflictCount int
 }
 
 // Route is a kernel route through the TAP.
