@@ -31,6 +31,9 @@ func (r *Registration) Run(ctx context.Context) error {
 			continue
 		case errors.Is(err, errKeyTouch), errors.Is(err, errLeaseLost), errors.Is(err, errRaced):
 			r.log.Warn().Err(err).Msg("looking after the registration")
+			if r.copied() {
+				p.slow()
+			}
 		case errors.Is(err, ErrNoSubnetFree), errors.Is(err, ErrSubnetTaken):
 			r.alarm.Error().Err(err).Msg("this host has no subnet; asking again")
 		default:

@@ -19,6 +19,8 @@ const (
 	// patience is after how many failures in a row the connection is made
 	// anew.
 	patience = 3
+	// slowFailures is after how many failures the wait is more than a second.
+	slowFailures = 4
 )
 
 // pacer paces what is tried again and again.
@@ -40,6 +42,9 @@ func (p *pacer) wait(ctx context.Context) bool {
 	p.failures++
 	return pause(ctx, jittered(d))
 }
+
+// slow makes the next wait a second at least: somebody is at the same key.
+func (p *pacer) slow() { p.failures = max(p.failures, slowFailures) }
 
 // worn reports whether it is time for a new connection.
 func (p *pacer) worn() bool { return p.failures > 0 && p.failures%patience == 0 }

@@ -30,8 +30,9 @@ type Registration struct {
 	tenancy     tenancy
 	liveness    tenancy
 	reservation bool
-	lost        subnets // taken from us by somebody
-	stolen      int64   // revision of a value of somebody else's under our key
+	lost        subnets   // taken from us by somebody
+	stolen      int64     // revision of a value of somebody else's under our key
+	copySaid    time.Time // when a host with our node id was told of
 }
 
 func newRegistration(s *Store, c Claim) *Registration {

@@ -121,6 +121,34 @@ func TestAKeyThatSomebodyElseWroteIsTheirs(t *testing.T) {
 	}
 }
 
+// Two hosts with one node id each put their record in the place of the other's:
+// both are told, and neither does so more often than once a second.
+func TestACopyOfAHostIsToldOfAndNotFoughtWith(t *testing.T) {
+	e := startEtcd(t)
+	original := claim(1)
+	original.NoSubnet = true
+	copied := original
+	copied.PublicIP = addr("192.0.2.99")
+	a, b := e.register(original), e.register(copied)
+	for _, r := range []*registered{a, b} {
+		e.awaitLog(r.log, "two hosts have one node id")
+		e.awaitLog(r.log, `"node `+original.NodeID+` at `+r.claim.PublicIP.String()+` (this host)"`)
+	}
+	start, key := time.Now(), hostKey(original.NodeID)
+	rev := e.put("marker", "")
+	for range 2 { // one of each
+		var now string
+		e.await(key, rev, func(value string, _ clientv3.LeaseID) bool { now = value; return true })
+		rev = e.put("marker", now)
+	}
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("both wrote within %s", took)
+	}
+	if n, _ := a.log.count("two hosts have one node id"); n != 1 {
+		t.Errorf("log: got %d lines, want 1", n)
+	}
+}
+
 func TestASubnetTakenWhileWeWereAwayIsTheirs(t *testing.T) {
 	e := startEtcd(t)
 	s, log := e.store()

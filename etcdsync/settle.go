@@ -3,6 +3,7 @@ package etcdsync
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -131,14 +132,27 @@ func (r *Registration) settleHost(ctx context.Context, record *mvccpb.KeyValue) 
 	return r.putHost(ctx, record.ModRevision, string(value))
 }
 
+// copyEvery is how often a host that runs with our node id is told of: it puts
+// its record in the place of ours again and again, as we do with its.
+const copyEvery = time.Minute
+
 // warnOfCopy tells of a host that runs with our node id.
 func (r *Registration) warnOfCopy(record *mvccpb.KeyValue) {
 	was, err := parseHost(record.Value)
-	if err == nil && r.hostRev != 0 && !r.wasOurs(was.publicIP, was.publicIPv6) {
-		r.log.Error().Str("node", r.claim.NodeID).Str("address", text4(was.publicIP)).
-			Msg("another host has the node id of this one: was its state directory copied?")
+	if err != nil || r.hostRev == 0 || r.wasOurs(was.publicIP, was.publicIPv6) {
+		return
+	}
+	if !r.copied() {
+		claim := r.current()
+		r.log.Error().Strs("hosts", []string{
+			holderName(claim.NodeID, claim.PublicIP, claim.PublicIPv6) + " (this host)", holderName(claim.NodeID, was.publicIP, was.publicIPv6),
+		}).Str("do", SameNode.advice()).Msg(SameNode.message())
+		r.copySaid = time.Now()
 	}
 }
+
+// copied reports whether there was a host with our node id a short while ago.
+func (r *Registration) copied() bool { return time.Since(r.copySaid) < copyEvery }
 
 // putHost writes the host record in the place of the one of revision was, 0
 // for none.
