@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/uvtep/uvtep/encap/underlay"
+	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/admin"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
@@ -26,6 +27,10 @@ type statsView struct {
 	Verdicts map[string]verdictView `json:"verdicts"`
 	Counts   map[string]uint64      `json:"counts"`
 	Underlay underlay.Stats         `json:"underlay"`
+	// ConflictCount is how many things two hosts have that only one can, and
+	// Conflicts at most 100 of them.
+	ConflictCount int                 `json:"conflict_count"`
+	Conflicts     []etcdsync.Conflict `json:"conflicts"`
 }
 
 type verdictView struct {
@@ -36,7 +41,7 @@ type verdictView struct {
 // stats reads all counters.
 func (p *plane) stats() any {
 	s := p.totals.Stats()
-	v := statsView{TAP: p.name, Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: p.sockets.Stats()}
+	v := statsView{TAP: p.name, Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: p.sockets.Stats(), Conflicts: []etcdsync.Conflict{}}
 	for _, x := range vswitch.Verdicts() {
 		v.Verdicts[x.String()] = verdictView{Frames: s.Frames[x], Bytes: s.Bytes[x]}
 	}
@@ -46,7 +51,8 @@ func (p *plane) stats() any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tables != nil {
-		v.Revision, v.Stale = p.tables.Rev, p.staleSince()
+		v.Revision, v.Stale, v.ConflictCount = p.tables.Rev, p.staleSince(), p.tables.ConflictCount
+		v.Conflicts = append(v.Conflicts, p.tables.Conflicts...)
 	}
 	return v
 }
@@ -126,5 +132,21 @@ func printStats(w io.Writer, v statsView) error {
 			fmt.Fprintf(t, "%s\t%d\t\t\n", c.name, c.n)
 		}
 	}
-	return t.Flush()
+	if v.ConflictCount > 0 {
+		fmt.Fprintf(t, "conflicts\t%d\t\t\n", v.ConflictCount)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return printConflicts(w, v.Conflicts)
+}
+
+// printConflicts prints what two hosts have that only one can, a line each.
+func printConflicts(w io.Writer, cs []etcdsync.Conflict) error {
+	for _, c := range cs {
+		if _, err := fmt.Fprintf(w, "WARNING: %s\n", plain(c.String())); err != nil {
+			return err
+		}
+	}
+	return nil
 }

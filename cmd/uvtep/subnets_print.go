@@ -17,7 +17,7 @@ import (
 const shortNode = 12
 
 // printSubnets prints the subnets as a table. What etcd did not tell is "?",
-// what there is not "-".
+// what there is not "-". What two hosts have that only one can is told below.
 func printSubnets(w io.Writer, list []etcdsync.SubnetRecord) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SUBNET\tPUBLIC IP\tHOLDER\tALIVE\tBACKEND\tVNI\tVTEP MAC\tAGE\tLEFT\tCREATED")
@@ -34,7 +34,25 @@ func printSubnets(w io.Writer, list []etcdsync.SubnetRecord) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", both(r.Subnet, r.Subnet6), both(r.PublicIP, r.PublicIPv6),
 			plain(shorter(holder(r))), alive(r), plain(r.BackendType), vni, mac, age(r), timeLeft(r), r.Created)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return printConflicts(w, conflictsOf(list))
+}
+
+// conflictsOf are the conflicts of all records, each once.
+func conflictsOf(list []etcdsync.SubnetRecord) []etcdsync.Conflict {
+	var out []etcdsync.Conflict
+	told := make(map[string]bool)
+	for i := range list {
+		for _, c := range list[i].Conflicts {
+			if about := string(c.Kind) + c.What; !told[about] {
+				told[about] = true
+				out = append(out, c)
+			}
+		}
+	}
+	return out
 }
 
 // both joins what may be missing.
@@ -133,6 +151,8 @@ type subnetView struct {
 	Revision    int64  `json:"revision"`
 	Fault       string `json:"fault,omitempty"`
 	Unanswered  string `json:"unanswered,omitempty"`
+	// Conflicts are what the holder has in common with another host and cannot.
+	Conflicts []etcdsync.Conflict `json:"conflicts,omitempty"`
 }
 
 func subnetViews(list []etcdsync.SubnetRecord) []subnetView {
@@ -147,7 +167,7 @@ func newSubnetView(r *etcdsync.SubnetRecord) subnetView {
 	v := subnetView{
 		Key: r.Key, Subnet: text(r.Subnet), Subnet6: text(r.Subnet6), PublicIP: text(r.PublicIP), PublicIPv6: text(r.PublicIPv6),
 		Holder: holder(r), NodeID: r.NodeID, Alive: r.Life.String(), BackendType: r.BackendType, VNI: uint32(r.VNI), Port: r.Port,
-		Reservation: r.Reservation, Created: r.Created, Revision: r.Revision, Fault: r.Fault, Unanswered: r.Unanswered,
+		Reservation: r.Reservation, Created: r.Created, Revision: r.Revision, Fault: r.Fault, Unanswered: r.Unanswered, Conflicts: r.Conflicts,
 	}
 	if !r.MAC.IsZero() {
 		v.VtepMAC = r.MAC.String()

@@ -62,6 +62,24 @@ func TestSubnetsArePrintedForPeople(t *testing.T) {
 	}
 }
 
+func TestConflictsAreToldBelowTheTableOnceEach(t *testing.T) {
+	list := allKinds()[:2]
+	c := etcdsync.Conflict{Kind: etcdsync.SameMAC, What: "02:00:00:00:00:01", Hosts: []string{"this", "that\n"}, Advice: "look."}
+	list[0].Conflicts, list[1].Conflicts = []etcdsync.Conflict{c}, []etcdsync.Conflict{c}
+	var b strings.Builder
+	if err := printSubnets(&b, list); err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(b.String(), "WARNING: ")
+	if want := `"two hosts have one MAC address: 02:00:00:00:00:01: this; that\n. What to do: look."` + "\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	view, err := json.Marshal(newSubnetView(&list[1]))
+	if want := `"conflicts":[{"kind":"mac","what":"02:00:00:00:00:01","hosts":["this","that\n"],"advice":"look."}]`; err != nil || !strings.Contains(string(view), want) {
+		t.Errorf("got %s, %v; want %s", view, err, want)
+	}
+}
+
 func TestSubnetsAreOneJSONObjectEach(t *testing.T) {
 	kinds := allKinds()
 	const common = `"public_ip":"192.0.2.1",`
