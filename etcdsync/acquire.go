@@ -48,7 +48,7 @@ func (r *Registration) first(ctx context.Context, assumed subnets) error {
 		case err == nil:
 			r.store.outage.over()
 			return nil
-		case errors.Is(err, ErrNoSubnetFree), errors.Is(err, ErrSubnetTaken):
+		case lacksSubnet(err):
 			return err
 		}
 		if !errors.Is(err, errRaced) && trial.Err() == nil {

@@ -24,6 +24,7 @@ type board struct {
 	ips    *contest[arpproxy.Key]
 	routes routeSet
 	census *census
+	stale  bool // the tables are those of the last run, and so would be their conflicts
 
 	fdb     *fdb.Editor
 	arp     *arpproxy.Editor

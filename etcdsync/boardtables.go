@@ -10,7 +10,9 @@ func (b *board) tables(rev int64, n Network) *Tables {
 	if b.last != nil {
 		t.Changed = b.changes(b.last, t)
 	}
-	b.warnOfConflicts()
+	if !b.stale {
+		b.warnOfConflicts()
+	}
 	t.Conflicts, t.ConflictCount = b.census.list, len(b.census.present)
 	clear(b.touched)
 	b.last = t

@@ -148,6 +148,21 @@ func TestWhatIsToldInStepsIsNoConflict(t *testing.T) {
 	}
 }
 
+// Conflicts of the last run may be over.
+func TestTablesOfTheLastRunTellOfNoConflict(t *testing.T) {
+	w := newWorld(t)
+	w.in.board.stale = true
+	w.put(hostKey(nodeB), hostOf("192.0.2.2"))
+	w.put(hostKey(nodeC), hostOf("192.0.2.2"))
+	if got := w.conflicts(); got != nil || w.logs.Len() > 0 {
+		t.Errorf("got %q, %s", got, w.logs.String())
+	}
+	w.in.board.stale = false
+	if got := w.conflicts(); len(got) != 1 || len(w.messages()) != 1 {
+		t.Errorf("etcd has heard: got %q, %s", got, w.logs.String())
+	}
+}
+
 func TestAKeyMadeAnewWhileNobodyHeardIsNoTwin(t *testing.T) {
 	w := newWorld(t)
 	w.put(leaseB, leaseOf(nodeB, "192.0.2.2", mac(1))) // ours

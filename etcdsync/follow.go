@@ -198,6 +198,7 @@ func (f *follower) flush() {
 	}
 	f.in.dirty = false
 	f.sent = time.Now()
+	f.in.board.stale = f.stale
 	t := f.in.board.tables(f.at.rev, f.in.network)
 	t.Skipped, t.Latest = len(f.in.bad), f.in.latest
 	if f.stale {

@@ -31,13 +31,13 @@ func (r *Registration) Run(ctx context.Context) error {
 			continue
 		case errors.Is(err, errKeyTouch), errors.Is(err, errLeaseLost), errors.Is(err, errRaced):
 			r.log.Warn().Err(err).Msg("looking after the registration")
-			if r.copied() {
-				p.slow()
-			}
-		case errors.Is(err, ErrNoSubnetFree), errors.Is(err, ErrSubnetTaken):
+		case lacksSubnet(err):
 			r.alarm.Error().Err(err).Msg("this host has no subnet; asking again")
 		default:
 			r.store.failed(&p, err)
+		}
+		if r.copied() {
+			p.slow()
 		}
 		if !p.wait(ctx) {
 			return nil

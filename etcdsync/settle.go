@@ -3,6 +3,7 @@ package etcdsync
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -20,11 +21,18 @@ func (r *Registration) settle(ctx context.Context) (header, error) {
 		return at, err
 	}
 	if !r.claim.NoSubnet {
-		if err := r.settleSubnet(ctx, own); err != nil {
-			return at, err
-		}
+		err = r.settleSubnet(ctx, own)
 	}
-	return at, r.settleHost(ctx, record)
+	if err != nil && (r.hostRev == 0 || !lacksSubnet(err)) {
+		return at, err
+	}
+	return at, errors.Join(err, r.settleHost(ctx, record)) // a host that lost its subnet is there still
+}
+
+// lacksSubnet reports whether an error says that there is no subnet for the
+// host.
+func lacksSubnet(err error) bool {
+	return errors.Is(err, ErrNoSubnetFree) || errors.Is(err, ErrSubnetTaken)
 }
 
 // look reads our own keys, both at one revision; nil for one that is missing.
@@ -71,6 +79,9 @@ func (r *Registration) isStolen(own *mvccpb.KeyValue) bool {
 		r.stolen = own.ModRevision
 		r.log.Error().Str("key", r.key).Int64("rev", own.ModRevision).Str("by_node", v.node).Str("by_address", text4(v.publicIP)).
 			Msg("own subnet key was overwritten by another host; taking another subnet")
+		if v.node == r.claim.NodeID {
+			r.tellOfCopy(v.publicIP, v.publicIPv6)
+		}
 	}
 	return !ours
 }
@@ -136,19 +147,23 @@ func (r *Registration) settleHost(ctx context.Context, record *mvccpb.KeyValue) 
 // its record in the place of ours again and again, as we do with its.
 const copyEvery = time.Minute
 
-// warnOfCopy tells of a host that runs with our node id.
+// warnOfCopy tells of a host record that a host with our node id wrote.
 func (r *Registration) warnOfCopy(record *mvccpb.KeyValue) {
 	was, err := parseHost(record.Value)
-	if err != nil || r.hostRev == 0 || r.wasOurs(was.publicIP, was.publicIPv6) {
+	if err == nil && r.hostRev != 0 && !r.wasOurs(was.publicIP, was.publicIPv6) {
+		r.tellOfCopy(was.publicIP, was.publicIPv6)
+	}
+}
+
+// tellOfCopy tells of a host that runs with our node id.
+func (r *Registration) tellOfCopy(v4, v6 netip.Addr) {
+	if r.copied() {
 		return
 	}
-	if !r.copied() {
-		claim := r.current()
-		r.log.Error().Strs("hosts", []string{
-			holderName(claim.NodeID, claim.PublicIP, claim.PublicIPv6) + " (this host)", holderName(claim.NodeID, was.publicIP, was.publicIPv6),
-		}).Str("do", SameNode.advice()).Msg(SameNode.message())
-		r.copySaid = time.Now()
-	}
+	r.copySaid = time.Now()
+	c := r.current()
+	hosts := []string{holderName(c.NodeID, c.PublicIP, c.PublicIPv6) + " (this host)", holderName(c.NodeID, v4, v6)}
+	r.log.Error().Str(string(SameNode), c.NodeID).Strs("hosts", hosts).Str("do", SameNode.advice()).Msg(SameNode.message())
 }
 
 // copied reports whether there was a host with our node id a short while ago.
