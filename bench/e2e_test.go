@@ -21,6 +21,7 @@ import (
 	"github.com/uvtep/uvtep/bench/lab"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/underlay"
+	"github.com/uvtep/uvtep/etcdsync"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -152,6 +153,9 @@ type stats struct {
 	Verdicts map[string]verdictCount
 	Counts   map[string]uint64
 	Underlay underlay.Stats
+
+	ConflictCount int `json:"conflict_count"`
+	Conflicts     []etcdsync.Conflict
 }
 
 type verdictCount struct{ Frames, Bytes uint64 }

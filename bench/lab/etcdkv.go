@@ -32,8 +32,9 @@ type kvResponse struct {
 		Revision int64 `json:"revision,string"`
 	} `json:"header"`
 	KVs []struct {
-		Key   []byte `json:"key"`
-		Value []byte `json:"value"`
+		Key     []byte `json:"key"`
+		Value   []byte `json:"value"`
+		Version int64  `json:"version,string"`
 	} `json:"kvs"`
 }
 
@@ -81,6 +82,15 @@ func (l *Lab) List(ctx context.Context, prefix string) (map[string]string, error
 		found[string(kv.Key)] = string(kv.Value)
 	}
 	return found, nil
+}
+
+// Version is how often a key was written since it was made; 0 when it is not there.
+func (l *Lab) Version(ctx context.Context, key string) (int64, error) {
+	var resp kvResponse
+	if err := l.kv(ctx, "range", kvRequest{Key: []byte(key)}, &resp); err != nil || len(resp.KVs) == 0 {
+		return 0, err
+	}
+	return resp.KVs[0].Version, nil
 }
 
 // Event is one change of a key.
