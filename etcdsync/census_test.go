@@ -190,6 +190,20 @@ func TestNoMoreConflictsAreToldThanCanBeRead(t *testing.T) {
 	}
 }
 
+func TestOfManyHostsWithOneAddressAFewAreNamed(t *testing.T) {
+	w := newWorld(t)
+	for i := range 2 * maxNamed {
+		w.put(hostKey(fmt.Sprintf("%032x", i)), hostOf("192.0.2.2"))
+	}
+	got := w.tables().Conflicts
+	if len(got) != 1 || len(got[0].Hosts) != maxNamed+1 || got[0].Hosts[maxNamed] != "and others" {
+		t.Errorf("got %+v", got)
+	}
+	if hosts := w.in.board.census.rivals(&point{addr: netip.MustParseAddrPort("192.0.2.2:4789")}); len(hosts) != maxNamed+1 {
+		t.Errorf("looked at %d hosts, want no more than can be named", len(hosts))
+	}
+}
+
 // The subnets that overlap are found whatever the order in which they come and
 // go: compared with looking at every pair.
 func TestOverlapsAreFoundInAnyOrder(t *testing.T) {

@@ -149,6 +149,19 @@ func TestACopyOfAHostIsToldOfAndNotFoughtWith(t *testing.T) {
 	}
 }
 
+// A host that asks for one subnet only has none when a copy of it takes that.
+func TestAHostWithoutItsSubnetLooksAfterItsRecord(t *testing.T) {
+	e := startEtcd(t)
+	c := claim(1)
+	c.Want = prefix("10.10.1.0/24")
+	r := e.register(c)
+	rev := e.put(r.key, leaseOf(c.NodeID, "192.0.2.99", mac(1)))
+	e.awaitLog(r.log, "two hosts have one node id")
+	e.awaitLog(r.log, "this host has no subnet; asking again")
+	e.put(hostKey(c.NodeID), hostOf("192.0.2.99"))
+	e.await(hostKey(c.NodeID), rev, func(value string, _ clientv3.LeaseID) bool { return strings.Contains(value, c.PublicIP.String()) })
+}
+
 func TestASubnetTakenWhileWeWereAwayIsTheirs(t *testing.T) {
 	e := startEtcd(t)
 	s, log := e.store()
