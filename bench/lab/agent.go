@@ -42,7 +42,7 @@ func (h *Host) AgentArgs() []string {
 		"--subnet-file", h.SubnetFile,
 		"--admin-socket", h.AdminSocket,
 		"--tap", h.TAP,
-		"--etcd-endpoints", strings.Join(h.lab.EtcdURLs(), ","),
+		"--etcd-endpoints", strings.Join(h.EtcdURLs(), ","),
 	}
 	if h.ID != 1 {
 		return args

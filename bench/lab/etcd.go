@@ -81,10 +81,14 @@ func (l *Lab) newEtcd(ctx context.Context, bin string, i int) (*Etcd, error) {
 		return nil, errors.Join(err, l.drop(n, l.fabric, n.Name))
 	}
 	e := &Etcd{Node: n, URL: etcdURL(n.Addr), DataDir: filepath.Join(l.Dir, n.Name), bin: bin}
+	urls := e.URL
+	if n.Addr6.IsValid() {
+		urls += "," + etcdURL(n.Addr6)
+	}
 	e.args = []string{
 		"--name", n.Name,
 		"--data-dir", e.DataDir,
-		"--listen-client-urls", e.URL, "--advertise-client-urls", e.URL,
+		"--listen-client-urls", urls, "--advertise-client-urls", urls,
 		"--listen-peer-urls", e.peerURL(), "--initial-advertise-peer-urls", e.peerURL(),
 		"--log-level", "warn",
 		"--unsafe-no-fsync", // a killed process loses nothing by it, only a killed machine
@@ -184,11 +188,28 @@ func (n *Node) httpClient() *http.Client {
 func (l *Lab) EtcdURLs() []string {
 	members := l.Etcd()
 	if len(members) == 0 {
-		return []string{etcdURL(l.Hosts[0].Addr)}
+		h := l.Hosts[0]
+		if !h.Addr.IsValid() {
+			return []string{etcdURL(h.Addr6)}
+		}
+		return []string{etcdURL(h.Addr)}
 	}
 	var urls []string
 	for _, e := range members {
 		urls = append(urls, e.URL)
+	}
+	return urls
+}
+
+// EtcdURLs is where the host finds etcd: over IPv4 if it has that.
+func (h *Host) EtcdURLs() []string {
+	members := h.lab.Etcd()
+	if h.Addr.IsValid() || len(members) == 0 {
+		return h.lab.EtcdURLs()
+	}
+	var urls []string
+	for _, e := range members {
+		urls = append(urls, etcdURL(e.Addr6))
 	}
 	return urls
 }

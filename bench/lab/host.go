@@ -64,7 +64,7 @@ const containerBridge = "docker0"
 
 // AddContainers adds n containers with the next free addresses of the subnet.
 func (h *Host) AddContainers(ctx context.Context, n int) error {
-	if !h.Subnet.IsValid() {
+	if !h.Subnet.IsValid() && !h.Subnet6.IsValid() {
 		return fmt.Errorf("add containers to %s: it has no subnet yet: start its agent first", h.Name)
 	}
 	if err := h.makeContainerBridge(); err != nil {
@@ -86,10 +86,15 @@ func (h *Host) makeContainerBridge() error {
 	if err := h.addBridge(containerBridge, h.MTU); err != nil {
 		return err
 	}
-	if err := h.AddAddr(containerBridge, h.Subnet); err != nil || !h.Subnet6.IsValid() {
-		return err
+	for _, s := range []netip.Prefix{h.Subnet, h.Subnet6} {
+		if !s.IsValid() {
+			continue
+		}
+		if err := h.AddAddr(containerBridge, s); err != nil {
+			return err
+		}
 	}
-	return h.AddAddr(containerBridge, h.Subnet6)
+	return nil
 }
 
 func (h *Host) addContainer(ctx context.Context) error {
@@ -111,8 +116,13 @@ func (h *Host) connect(ctx context.Context, n *Node, port string) (err error) {
 		return err
 	}
 	i := len(h.Containers) + 1
-	if n.Addr, err = n.join(h.Subnet, i, default4); err != nil || !h.Subnet6.IsValid() {
-		return err
+	if h.Subnet.IsValid() {
+		if n.Addr, err = n.join(h.Subnet, i, default4); err != nil {
+			return err
+		}
+	}
+	if !h.Subnet6.IsValid() {
+		return nil
 	}
 	if n.Addr6, err = n.join(h.Subnet6, i, default6); err != nil {
 		return err
@@ -168,17 +178,20 @@ func (h *Host) Mend() error {
 	return f.on(h.Name, "mend", func(l netlink.Link) error { return f.nl.LinkSetMaster(l, br) })
 }
 
-// Readdress replaces the host's IPv4 address by another of the underlay, with the
-// default route.
+// Readdress replaces the host's address of a family by another of the underlay,
+// with the default route.
 func (h *Host) Readdress(ctx context.Context, addr netip.Addr) error {
-	old := netip.PrefixFrom(h.Addr, bits4)
+	was, old := &h.Addr, netip.PrefixFrom(h.Addr, bits4)
+	if addr.Is6() {
+		was, old = &h.Addr6, netip.PrefixFrom(h.Addr6, bits6)
+	}
 	err := h.on(hostDev, "delete address of", func(l netlink.Link) error {
 		return h.nl.AddrDel(l, &netlink.Addr{IPNet: ipNet(old)})
 	})
 	if err != nil {
 		return err
 	}
-	h.Addr = addr
+	*was = addr
 	return h.address(ctx)
 }
 

@@ -35,6 +35,8 @@ type Config struct {
 	Underlay        Condition      // which offloads the underlay's devices have; zero means none
 	UnderlaySteered bool           // let one flow stay on one CPU behind every veth, the containers' too: see steer
 	IPv6            bool           // give the underlay IPv6 addresses too
+	Without4        []int          // numbers of hosts that have no IPv4 address there; IPv6 must be set
+	Without6        []int          // numbers of hosts that have no IPv6 address there
 }
 
 // withDefaults fills in what was left out.
@@ -50,6 +52,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if !slices.Contains([]Condition{Bare, PlainWire, WireGRO, VethGSO}, c.Underlay) {
 		return c, fmt.Errorf("underlay %q: no such condition", c.Underlay)
+	}
+	for _, id := range c.Without4 {
+		if !c.IPv6 || slices.Contains(c.Without6, id) {
+			return c, fmt.Errorf("host %d without IPv4: want IPv6 for it", id)
+		}
 	}
 	if c.Hosts < 1 || c.Hosts > maxHosts {
 		return c, fmt.Errorf("%d hosts: want 1 to %d", c.Hosts, maxHosts)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -114,8 +115,10 @@ func (l *Lab) plug(ctx context.Context, n *Node, number int) error {
 	if err := l.fabric.setOffloads(n.Name, l.cfg.Underlay.fabric()); err != nil {
 		return err
 	}
-	n.Addr = underlay4(number)
-	if l.cfg.IPv6 {
+	if !slices.Contains(l.cfg.Without4, number) {
+		n.Addr = underlay4(number)
+	}
+	if l.cfg.IPv6 && !slices.Contains(l.cfg.Without6, number) {
 		n.Addr6 = underlay6(number)
 	}
 	return n.address(ctx)
@@ -138,11 +141,13 @@ func steer(nodes ...*Node) (unsteer func() error, err error) {
 // address gives eth0 the node's addresses, and default routes through it. What
 // is there already is left.
 func (n *Node) address(ctx context.Context) error {
-	if err := n.AddAddr(hostDev, netip.PrefixFrom(n.Addr, bits4)); err != nil && !exists(err) {
-		return err
-	}
-	if err := n.addRoute(hostDev, default4, underlay4(gatewayNumber), false); err != nil {
-		return err
+	if n.Addr.IsValid() {
+		if err := n.AddAddr(hostDev, netip.PrefixFrom(n.Addr, bits4)); err != nil && !exists(err) {
+			return err
+		}
+		if err := n.addRoute(hostDev, default4, underlay4(gatewayNumber), false); err != nil {
+			return err
+		}
 	}
 	if !n.Addr6.IsValid() {
 		return nil
