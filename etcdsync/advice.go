@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,10 @@ var advice = [...]struct{ text, do string }{
 	{"database space exceeded", "etcd is full: compact and defragment it, or raise --quota-backend-bytes, then `etcdctl alarm disarm`"},
 	{"context deadline exceeded", "is etcd up, and is --etcd-endpoints right?"},
 }
+
+// ports are what differs between two errors of the same kind, each of which is
+// to be told once.
+var ports = regexp.MustCompile(`(read|write) tcp \S+->\S+: `)
 
 // failure is an error in words that say what to do next.
 type failure struct {
@@ -64,7 +69,7 @@ func (s *Store) explain(err, cause error) error {
 		return advised(err)
 	}
 	text := fmt.Sprintf("no answer within %s", s.opts.DialTimeout)
-	if why := s.lines.reason(cause); why != "" {
+	if why := ports.ReplaceAllString(s.lines.reason(cause), ""); why != "" {
 		text += ": " + why
 	}
 	e := advised(errors.New(text + ": " + context.DeadlineExceeded.Error()))

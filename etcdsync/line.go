@@ -11,6 +11,9 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
+// lastWords is how long a broken connection is read from, for the reason.
+const lastWords = 100 * time.Millisecond
+
 // line is a connection to a member of etcd, which knows when it was heard from
 // last. A member that is frozen keeps its connections, and grpc goes on
 // choosing them until a ping is missed, which takes 13 seconds.
@@ -30,6 +33,17 @@ func (l *line) Read(b []byte) (int, error) {
 		l.lines.refused.Store(nil)
 	case err != nil && l.heard.Load() == 0 && !errors.Is(err, net.ErrClosed):
 		l.lines.refused.Store(&refusal{err, time.Now()})
+	}
+	return n, err
+}
+
+// Write looks for the member's reason when the connection turns out to be
+// broken before a word of the member's.
+func (l *line) Write(b []byte) (int, error) {
+	n, err := l.Conn.Write(b)
+	if err != nil && l.heard.Load() == 0 {
+		_ = l.raw.SetReadDeadline(time.Now().Add(lastWords))
+		_, _ = l.Read(make([]byte, 1))
 	}
 	return n, err
 }
