@@ -59,7 +59,7 @@ func TestEtcdQuorumLost(t *testing.T) {
 // and then for a while.
 func quorumLost(t *testing.T, how string, while time.Duration) {
 	c := newCluster(t)
-	c.patient(while)
+	c.patient(2 * while)
 	flow := c.traffic(c.Hosts...)
 	c.lease(100)
 	c.equal(c.Hosts...)
@@ -88,6 +88,7 @@ func quorumLost(t *testing.T, how string, while time.Duration) {
 	c.leader()
 	c.lease(101)
 	c.equal(c.Hosts...)
+	<-time.After(while) // leases that nobody keeps alive would run out
 	c.registered(c.Hosts...)
 	flow.intact()
 }
