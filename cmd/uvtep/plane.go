@@ -192,7 +192,7 @@ func (p *plane) applyRoutes() {
 	var want []hostnet.Route // none without a subnet, whatever an earlier run left
 	if !p.noSubnet {
 		for _, r := range p.tables.Routes {
-			want = append(want, hostnet.Route(r))
+			want = append(want, hostnet.Route{Dst: r.Dst, Via: r.Via})
 		}
 	}
 	if err := p.routes.Reconcile(p.link.Index, want); err != nil {

@@ -58,7 +58,7 @@ func noIPv6(family int, err error) bool {
 }
 
 func newKernelRoute(r netlink.Route) kernelRoute {
-	k := kernelRoute{index: r.LinkIndex, metric: r.Priority, tos: r.Tos}
+	k := kernelRoute{Route: Route{MTU: r.MTU}, index: r.LinkIndex, metric: r.Priority, tos: r.Tos}
 	k.Via, _ = netip.AddrFromSlice(r.Gw)
 	if r.Dst != nil {
 		ip, _ := netip.AddrFromSlice(r.Dst.IP)
@@ -69,10 +69,16 @@ func newKernelRoute(r netlink.Route) kernelRoute {
 	if k.Via.Is6() {
 		usual = ipv6Metric
 	}
-	k.plain = k.valid() && k.metric == usual && k.tos == 0 && r.MTU == 0 &&
+	k.plain = k.valid() && k.metric == usual && k.tos == 0 && r.MTULock == k.locked() &&
 		r.Type == unix.RTN_UNICAST && r.Flags&int(netlink.FLAG_ONLINK) != 0
 	return k
 }
+
+// locked reports whether the route's MTU is to be locked: what it forwards IPv6
+// by the kernel goes by the device's MTU otherwise (net/ip6_route.h,
+// ip6_dst_mtu_maybe_forward). For IPv4 a lock would only keep those on this host
+// from learning of smaller ones.
+func (k kernelRoute) locked() bool { return k.MTU > 0 && k.Via.Is6() }
 
 // putRoute adds a route of the form we give ours, or puts it in the place of
 // the one to the same destination. Adding never touches one that is there: the
@@ -123,6 +129,14 @@ func (h *Host) routeRequest(kind, flags int, msg *nl.RtMsg, k kernelRoute) error
 	}
 	if k.metric != 0 {
 		req.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(uint32(k.metric))))
+	}
+	if k.MTU > 0 && kind == unix.RTM_NEWROUTE {
+		metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
+		metrics.AddRtAttr(unix.RTAX_MTU, nl.Uint32Attr(uint32(k.MTU)))
+		if k.locked() {
+			metrics.AddRtAttr(unix.RTAX_LOCK, nl.Uint32Attr(1<<unix.RTAX_MTU))
+		}
+		req.AddData(metrics)
 	}
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	return err

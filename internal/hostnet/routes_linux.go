@@ -17,10 +17,18 @@ const RouteProtocol = 86
 type Route struct {
 	Dst netip.Prefix
 	Via netip.Addr
+	// MTU is how long a datagram may be, in bytes, where that is less than the
+	// TAP's; 0 where it is not.
+	MTU int
 }
 
 // String is r in iproute2's words, without the device.
-func (r Route) String() string { return fmt.Sprintf("%s via %s", r.Dst, r.Via) }
+func (r Route) String() string {
+	if r.MTU == 0 {
+		return fmt.Sprintf("%s via %s", r.Dst, r.Via)
+	}
+	return fmt.Sprintf("%s via %s mtu %d", r.Dst, r.Via, r.MTU)
+}
 
 // valid reports whether the kernel could take r at all.
 func (r Route) valid() bool {
@@ -33,12 +41,12 @@ func (r Route) valid() bool {
 // It may be used by several goroutines at once.
 type Routes struct {
 	host *Host
-	wish atomic.Pointer[map[netip.Prefix]netip.Addr] // want, for wants
+	wish atomic.Pointer[map[netip.Prefix]Route] // want, for wants
 
 	mu      sync.Mutex
-	index   int                         // the TAP's; 0 before the first Reconcile
-	want    map[netip.Prefix]netip.Addr // what shall be; never changed, only replaced
-	applied map[netip.Prefix]netip.Addr // what is, as far as we know
+	index   int                    // the TAP's; 0 before the first Reconcile
+	want    map[netip.Prefix]Route // what shall be; never changed, only replaced
+	applied map[netip.Prefix]Route // what is, as far as we know
 }
 
 // NewRoutes returns the keeper of the routes in h. It has touched nothing yet.
@@ -50,14 +58,14 @@ func NewRoutes(h *Host) *Routes { return &Routes{host: h} }
 // alone: all the others are applied, the error names it, and the next call
 // tries it again.
 func (r *Routes) Reconcile(index int, want []Route) error {
-	next := make(map[netip.Prefix]netip.Addr, len(want))
+	next := make(map[netip.Prefix]Route, len(want))
 	var faults faults
 	for _, w := range want {
 		if !w.valid() {
 			faults.add(fmt.Errorf("route %s: not a route", w))
 			continue
 		}
-		next[w.Dst] = w.Via
+		next[w.Dst] = w
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,11 +116,11 @@ func (r *Routes) resync() error {
 		r.index = 0 // nothing is known: begin with this again
 		return fmt.Errorf("list routes: %w", err)
 	}
-	r.applied = make(map[netip.Prefix]netip.Addr, len(have))
+	r.applied = make(map[netip.Prefix]Route, len(have))
 	var faults faults
 	for _, k := range have {
 		if _, wanted := r.want[k.Dst]; wanted && k.plain {
-			r.applied[k.Dst] = k.Via
+			r.applied[k.Dst] = k.Route
 			continue
 		}
 		faults.add(r.host.deleteRoute(k))
@@ -124,21 +132,21 @@ func (r *Routes) resync() error {
 // apply brings the kernel from applied to want.
 func (r *Routes) apply() error {
 	var faults faults
-	for dst, via := range r.applied {
+	for dst, route := range r.applied {
 		if _, wanted := r.want[dst]; wanted {
 			continue
 		}
-		if !faults.add(r.host.deleteRoute(r.kernel(dst, via))) {
+		if !faults.add(r.host.deleteRoute(r.kernel(route))) {
 			delete(r.applied, dst)
 		}
 	}
 	var taken []kernelRoute
-	for dst, via := range r.want {
+	for dst, route := range r.want {
 		old, is := r.applied[dst]
-		if is && old == via {
+		if is && old == route {
 			continue
 		}
-		k := r.kernel(dst, via)
+		k := r.kernel(route)
 		err := r.put(k, is)
 		if inTheWay(k, err) {
 			taken = append(taken, k)
@@ -155,7 +163,7 @@ func (r *Routes) put(k kernelRoute, replace bool) error {
 	if err := r.host.putRoute(k, replace); err != nil {
 		return err
 	}
-	r.applied[k.Dst] = k.Via
+	r.applied[k.Dst] = k.Route
 	return nil
 }
 
@@ -188,6 +196,6 @@ func (r *Routes) takeOver(taken []kernelRoute) error {
 }
 
 // kernel is a route of ours as the kernel shall have it.
-func (r *Routes) kernel(dst netip.Prefix, via netip.Addr) kernelRoute {
-	return kernelRoute{Route: Route{Dst: dst, Via: via}, index: r.index, plain: true}
+func (r *Routes) kernel(route Route) kernelRoute {
+	return kernelRoute{Route: route, index: r.index, plain: true}
 }

@@ -242,3 +242,39 @@ func TestWhatIsNoRouteCostsThatOneAlone(t *testing.T) {
 	}
 	same(t, "ours", s.ours(), []string{"10.5.15.0/24 via 10.5.15.0 dev uvtep.1 table 254 metric 0 proto 86 onlink"})
 }
+
+// A route may take less than the TAP: for IPv6 that must be locked, or what is
+// forwarded ignores it.
+func TestARouteMayTakeLessThanTheTAP(t *testing.T) {
+	s := overlay(t)
+	tap := s.index("uvtep.1")
+	short := func(mtu int) []Route {
+		rs := []Route{routeTo("10.5.10.0/24"), routeTo("10.5.11.0/24"), routeTo("fd00:10:5::/64")}
+		rs[0].MTU, rs[2].MTU = mtu, mtu
+		return rs
+	}
+	want := func(mtu string) []string {
+		return []string{
+			"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink" + mtu,
+			"10.5.11.0/24 via 10.5.11.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+			"fd00:10:5::/64 via fd00:10:5:: dev uvtep.1 table 254 metric 1024 proto 86 onlink" + mtu,
+		}
+	}
+	r := NewRoutes(s.Host)
+	for _, step := range []struct {
+		mtu  int
+		text string
+	}{{1430, " mtu 1430"}, {1330, " mtu 1330"}, {0, ""}, {1430, " mtu 1430"}} {
+		s.check(r.Reconcile(tap, short(step.mtu)))
+		same(t, "routes", s.ours(), want(step.text))
+	}
+	unlocked := &netlink.Route{LinkIndex: tap, Dst: ipNet(netip.MustParsePrefix("fd00:10:5::/64")), Gw: netip.MustParseAddr("fd00:10:5::").AsSlice(), Protocol: RouteProtocol, Priority: ipv6Metric, MTU: 1430, Flags: int(netlink.FLAG_ONLINK)}
+	s.check(s.nl.RouteReplace(unlocked))
+	s.check(r.Resync())
+	same(t, "routes after a resync", s.ours(), want(" mtu 1430"))
+	rs, err := s.nl.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Protocol: RouteProtocol}, netlink.RT_FILTER_PROTOCOL)
+	s.check(err)
+	if len(rs) != 1 || !rs[0].MTULock {
+		t.Errorf("got %+v, want one with its MTU locked", rs)
+	}
+}
