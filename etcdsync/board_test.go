@@ -196,7 +196,7 @@ func naiveBetter(a, b *row, forMAC bool) bool {
 }
 
 func naiveLeases(v *view, rows []*row) {
-	routes := make(map[Route]bool)
+	routes := make(map[netip.Prefix]Route)
 	targets := make(map[encap.VNI]map[netip.AddrPort]bool)
 	for _, r := range rows {
 		if r.self || r.kind == endpoint {
@@ -214,10 +214,14 @@ func naiveLeases(v *view, rows []*row) {
 		p := r.peer
 		v.Peers[r.name] = fmt.Sprint(p.Key, p.Rev, p.Subnet, p.Subnet6, *p.VTEP, p.MAC, p.MAC6, p.NodeID)
 		for _, p := range r.subnets().prefixes() {
-			routes[Route{p, p.Addr()}] = true
+			over6 := routes[p].Over6 || r.vtep.To.Addr().Is6()
+			if s := r.stations[len(r.stations)-1]; s.vtep != nil && p.Addr().Is6() {
+				over6 = routes[p].Over6 || s.vtep.To.Addr().Is6()
+			}
+			routes[p] = Route{p, p.Addr(), over6}
 		}
 	}
-	v.Routes = slices.SortedFunc(maps.Keys(routes), Route.compare)
+	v.Routes = slices.SortedFunc(maps.Values(routes), Route.compare)
 	for _, vni := range []encap.VNI{1, 7} {
 		for _, to := range slices.SortedFunc(maps.Keys(targets[vni]), netip.AddrPort.Compare) {
 			v.VTEPs[vni] = append(v.VTEPs[vni], to.String())

@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -54,9 +55,13 @@ func (b *board) showLease(r *row) {
 	b.show(r)
 	b.peers.Set(r.name, r.peer)
 	for _, p := range r.subnets().prefixes() {
-		b.routes.add(p)
+		b.routes.add(p, r.over6(p))
 	}
 	b.logLease(r)
+	if !b.me.reaches(r.vtep) {
+		b.alarm.Warn().Str("key", r.name).Str("host", b.census.name(r.party())).Stringer("address", r.vtep.To.Addr()).
+			Msg("a host cannot be reached: it has no address of a family that this host has; what is for it is dropped. Give one of the two an address of the other's family")
+	}
 }
 
 func (b *board) hideLease(r *row) {
@@ -64,9 +69,19 @@ func (b *board) hideLease(r *row) {
 	b.hide(r)
 	b.peers.Delete(r.name)
 	for _, p := range r.subnets().prefixes() {
-		b.routes.remove(p)
+		b.routes.remove(p, r.over6(p))
 	}
 	b.log.Info().Msgf("removing subnet: %s", r.subnets())
+}
+
+// over6 reports whether datagrams for a subnet of the lease go over IPv6.
+func (r *row) over6(p netip.Prefix) bool {
+	for i := range r.stations {
+		if s := &r.stations[i]; s.vtep != nil && slices.Contains(s.ips, p.Addr()) {
+			return s.vtep.To.Addr().Is6()
+		}
+	}
+	return r.vtep.To.Addr().Is6()
 }
 
 // logLease tells of a lease in the predecessor's words.

@@ -2,7 +2,9 @@ package etcdsync
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +24,7 @@ func TestALeaseBringsExactlyOneRouteOneBindingAndOneEntry(t *testing.T) {
 	want := view{
 		FDB:    map[fdb.Key]string{{VNI: 1, MAC: mac(2)}: "{To:192.0.2.2:4789 Alt:invalid IP} lease 1"},
 		ARP:    map[arpproxy.Key]arpproxy.Binding{{VNI: 1, IP: addr("10.10.2.0")}: {MAC: mac(2), Origin: fdb.Lease, Rev: 1}},
-		Routes: []Route{{prefix("10.10.2.0/24"), addr("10.10.2.0")}},
+		Routes: []Route{{prefix("10.10.2.0/24"), addr("10.10.2.0"), false}},
 		VTEPs:  map[encap.VNI][]string{1: {"192.0.2.2:4789"}},
 	}
 	got := viewOf(w.tables())
@@ -155,14 +157,17 @@ func TestAUvtepHostOfBothFamiliesIsOneVTEP(t *testing.T) {
 
 func TestAHostIsReachedOverTheFamilyThatBothHave(t *testing.T) {
 	tests := []struct {
-		name       string
-		own, v4v6  []string
-		to, accept string
+		name        string
+		own, v4v6   []string
+		to, accept  string
+		unreachable bool
 	}{
-		{"both have both", []string{"192.0.2.1", "fd00::1"}, []string{"192.0.2.2", "fd00::2"}, "192.0.2.2:4789", "fd00::2"},
-		{"we have IPv6 only", []string{"fd00::1"}, []string{"192.0.2.2", "fd00::2"}, "[fd00::2]:4789", "192.0.2.2"},
-		{"we have IPv4 only", []string{"192.0.2.1"}, []string{"192.0.2.2", "fd00::2"}, "192.0.2.2:4789", "fd00::2"},
-		{"they have IPv6 only", []string{"192.0.2.1", "fd00::1"}, []string{"0.0.0.0", "fd00::2"}, "[fd00::2]:4789", "fd00::2"},
+		{"both have both", []string{"192.0.2.1", "fd00::1"}, []string{"192.0.2.2", "fd00::2"}, "192.0.2.2:4789", "fd00::2", false},
+		{"we have IPv6 only", []string{"fd00::1"}, []string{"192.0.2.2", "fd00::2"}, "[fd00::2]:4789", "192.0.2.2", false},
+		{"we have IPv4 only", []string{"192.0.2.1"}, []string{"192.0.2.2", "fd00::2"}, "192.0.2.2:4789", "fd00::2", false},
+		{"they have IPv6 only", []string{"192.0.2.1", "fd00::1"}, []string{"0.0.0.0", "fd00::2"}, "[fd00::2]:4789", "fd00::2", false},
+		{"we have IPv4 and they IPv6", []string{"192.0.2.1"}, []string{"0.0.0.0", "fd00::2"}, "[fd00::2]:4789", "fd00::2", true},
+		{"we have IPv6 and they IPv4", []string{"fd00::1"}, []string{"192.0.2.2", ""}, "192.0.2.2:4789", "192.0.2.2", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -171,12 +176,20 @@ func TestAHostIsReachedOverTheFamilyThatBothHave(t *testing.T) {
 			for _, a := range tt.own {
 				c.Own = append(c.Own, addr(a))
 			}
-			in := newIntake(c, zerolog.Nop())
+			var log strings.Builder
+			in := newIntake(c, zerolog.New(&log))
 			h := &history{keys: make(map[string]*mvccpb.KeyValue)}
 			in.put(leaseB, h.put(leaseB, fmt.Sprintf(`{"PublicIP":%q,"PublicIPv6":%q,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:02"}}`, tt.v4v6[0], tt.v4v6[1])))
 			got := in.board.tables(1, in.network)
 			if e, _ := got.FDB.Lookup(1, mac(2)); e.VTEP == nil || e.VTEP.To.String() != tt.to || !got.FDB.Accepts(1, addr(tt.accept)) {
 				t.Errorf("got %+v, want %s, and %s accepted", e.VTEP, tt.to, tt.accept)
+			}
+			if over6 := netip.MustParseAddrPort(tt.to).Addr().Is6(); len(got.Routes) != 1 || got.Routes[0].Over6 != over6 {
+				t.Errorf("routes: got %+v, want one, over IPv6 %t", got.Routes, over6)
+			}
+			told := strings.Contains(log.String(), "a host cannot be reached")
+			if told != tt.unreachable {
+				t.Errorf("told that it cannot be reached: %t, want %t", told, tt.unreachable)
 			}
 		})
 	}

@@ -8,24 +8,32 @@ import (
 // routeSet counts which subnets are to be routed: one subnet may be that of
 // two leases, one of them dual-stack.
 type routeSet struct {
-	counts map[netip.Prefix]int
+	counts map[netip.Prefix]routeCount
 	dirty  map[netip.Prefix]struct{} // changed since sorted was made
 	sorted []Route                   // given out: not to be written
 }
 
+// routeCount is how many leases want a route, and how many of them over IPv6.
+type routeCount struct{ all, over6 int }
+
 func newRouteSet() routeSet {
-	return routeSet{counts: make(map[netip.Prefix]int), dirty: make(map[netip.Prefix]struct{})}
+	return routeSet{counts: make(map[netip.Prefix]routeCount), dirty: make(map[netip.Prefix]struct{})}
 }
 
-func (s *routeSet) add(p netip.Prefix) {
-	if s.counts[p]++; s.counts[p] == 1 {
-		s.dirty[p] = struct{}{}
+func (s *routeSet) add(p netip.Prefix, over6 bool) { s.change(p, over6, 1) }
+
+func (s *routeSet) remove(p netip.Prefix, over6 bool) { s.change(p, over6, -1) }
+
+func (s *routeSet) change(p netip.Prefix, over6 bool, by int) {
+	was := s.counts[p]
+	is := routeCount{was.all + by, was.over6}
+	if over6 {
+		is.over6 += by
 	}
-}
-
-func (s *routeSet) remove(p netip.Prefix) {
-	if s.counts[p]--; s.counts[p] == 0 {
+	if s.counts[p] = is; is.all == 0 {
 		delete(s.counts, p)
+	}
+	if (was.all == 0) != (is.all == 0) || (was.over6 == 0) != (is.over6 == 0) {
 		s.dirty[p] = struct{}{}
 	}
 }
@@ -38,8 +46,8 @@ func (s *routeSet) list() []Route {
 	}
 	var fresh []Route
 	for p := range s.dirty {
-		if s.counts[p] > 0 {
-			fresh = append(fresh, Route{Dst: p, Via: p.Addr()})
+		if n := s.counts[p]; n.all > 0 {
+			fresh = append(fresh, Route{Dst: p, Via: p.Addr(), Over6: n.over6 > 0})
 		}
 	}
 	slices.SortFunc(fresh, Route.compare)

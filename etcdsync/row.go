@@ -69,6 +69,15 @@ func (me *identity) vtep(v4, v6 netip.Addr, port uint16) *fdb.VTEP {
 	return &fdb.VTEP{To: netip.AddrPortFrom(to, port), Alt: alt}
 }
 
+// reaches reports whether datagrams can be sent to v. A host whose addresses are
+// not known is taken to reach everything.
+func (me *identity) reaches(v *fdb.VTEP) bool {
+	if v.To.Addr().Is4() {
+		return me.v4 || !me.v6
+	}
+	return me.v6 || !me.v4
+}
+
 // isMe reports whether datagrams to v would come back.
 func (me *identity) isMe(v *fdb.VTEP, n *Network) bool {
 	return v.To.Port() == n.Port && slices.Contains(me.addrs, v.To.Addr())

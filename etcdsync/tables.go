@@ -51,6 +51,9 @@ type Tables struct {
 type Route struct {
 	Dst netip.Prefix
 	Via netip.Addr
+	// Over6 says that datagrams for it go over IPv6, whose headers leave less
+	// room than IPv4's.
+	Over6 bool
 }
 
 // Change is a binding that a station behind the TAP may know otherwise.

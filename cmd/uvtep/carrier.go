@@ -142,6 +142,7 @@ func (p *plane) remeasure() {
 		p.log.Error().Err(err).Msg("TAP could not be given its MTU")
 	}
 	p.retable()
+	p.applyRoutes()
 	if p.reg != nil && !p.noSubnet {
 		if err := p.writeSubnetFile(p.reg, mtu); err != nil {
 			p.log.Error().Err(err).Msg("subnet file not written; containers are told the MTU of before")

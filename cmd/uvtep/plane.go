@@ -192,12 +192,25 @@ func (p *plane) applyRoutes() {
 	var want []hostnet.Route // none without a subnet, whatever an earlier run left
 	if !p.noSubnet {
 		for _, r := range p.tables.Routes {
-			want = append(want, hostnet.Route{Dst: r.Dst, Via: r.Via})
+			want = append(want, hostnet.Route{Dst: r.Dst, Via: r.Via, MTU: p.routeMTU(r)})
 		}
 	}
 	if err := p.routes.Reconcile(p.link.Index, want); err != nil {
 		p.log.Error().Err(err).Msg("routes could not all be set")
 	}
+}
+
+// routeMTU is what a route takes where that is less than the TAP's MTU, else 0.
+// mu is held.
+func (p *plane) routeMTU(r etcdsync.Route) int {
+	if !r.Over6 {
+		return 0
+	}
+	mtu, err := hostnet.MTU(p.carrier.MTU, p.network.MTU, true)
+	if err != nil || mtu >= p.mtu {
+		return 0
+	}
+	return mtu
 }
 
 // run switches until ctx ends. A TAP that is removed is made anew.
