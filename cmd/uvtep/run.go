@@ -96,7 +96,7 @@ func (a *agent) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer a.host.Close()
-	if a.carrier, err = a.host.FindUnderlay(a.underlay); err != nil {
+	if a.carrier, err = a.host.AwaitUnderlay(ctx, a.underlay); err != nil {
 		return err
 	}
 	server, err := a.startEtcd(ctx)

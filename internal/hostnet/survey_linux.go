@@ -22,6 +22,7 @@ type iface struct {
 	up    bool
 	ours  bool
 	addrs []addr // usable ones only, the best of each family first
+	asks  bool   // the kernel still asks whether somebody else has an address of its
 }
 
 // survey lists all interfaces with the addresses that could carry the tunnel,
@@ -51,8 +52,12 @@ func newIface(l *netlink.LinkAttrs, as []addr) iface {
 		ours:  l.Alias == alias,
 	}
 	for _, a := range as {
-		if a.index == l.Index && a.usable() {
+		switch {
+		case a.index != l.Index:
+		case a.usable():
 			i.addrs = append(i.addrs, a)
+		case a.tentative():
+			i.asks = true
 		}
 	}
 	slices.SortStableFunc(i.addrs, func(a, b addr) int { return a.demerits() - b.demerits() })
@@ -61,7 +66,14 @@ func newIface(l *netlink.LinkAttrs, as []addr) iface {
 
 // usable reports whether the tunnel can start from a at all.
 func (a addr) usable() bool {
-	return sendable(a.prefix.Addr()) && a.flags&unix.IFA_F_DADFAILED == 0
+	return sendable(a.prefix.Addr()) && a.flags&unix.IFA_F_DADFAILED == 0 && !a.tentative()
+}
+
+// tentative reports whether a will be usable in a moment: nothing can be bound
+// to it before the kernel has asked whether somebody else has it (RFC 4862
+// §5.4), unless it is optimistic (RFC 4429).
+func (a addr) tentative() bool {
+	return sendable(a.prefix.Addr()) && a.flags&unix.IFA_F_TENTATIVE != 0 && a.flags&(unix.IFA_F_DADFAILED|unix.IFA_F_OPTIMISTIC) == 0
 }
 
 // demerits orders the addresses of one interface: the fewer, the longer it is
@@ -72,7 +84,7 @@ func (a addr) demerits() int {
 		a.flags&unix.IFA_F_SECONDARY != 0, // the bit says temporary for IPv6 (RFC 8981)
 		a.scope != unix.RT_SCOPE_UNIVERSE || a.prefix.Addr().IsLinkLocalUnicast(),
 		a.flags&unix.IFA_F_DEPRECATED != 0,
-		a.flags&unix.IFA_F_TENTATIVE != 0,
+		a.flags&unix.IFA_F_TENTATIVE != 0, // and optimistic
 	} {
 		n >>= 1
 		if bad {

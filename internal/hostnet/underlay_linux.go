@@ -1,10 +1,13 @@
 package hostnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
+	"time"
 )
 
 // UnderlayOptions says how to find the underlay. With none of the first three
@@ -71,25 +74,55 @@ type Underlay struct {
 // interfaces that uvtep made are never chosen. It may be called again after any
 // change; nothing is remembered.
 func (h *Host) FindUnderlay(o UnderlayOptions) (Underlay, error) {
+	u, _, err := h.findUnderlay(o)
+	return u, err
+}
+
+// AwaitUnderlay is FindUnderlay for a start, which may come as early as the
+// host's own: for as long as settleWait it waits for the address of a family
+// that is there but cannot be used yet.
+func (h *Host) AwaitUnderlay(ctx context.Context, o UnderlayOptions) (Underlay, error) {
+	patience, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	for {
+		u, asks, err := h.findUnderlay(o)
+		if !asks || patience.Err() != nil {
+			return u, err
+		}
+		select {
+		case <-patience.Done():
+		case <-time.After(settleLook):
+		}
+	}
+}
+
+const (
+	// settleWait is how long the kernel may take to find out that an IPv6
+	// address is nobody else's: two seconds if it asks once, as usual.
+	settleWait = 5 * time.Second
+	settleLook = 50 * time.Millisecond
+)
+
+// findUnderlay chooses the underlay. asks says that it may have another address
+// in a moment.
+func (h *Host) findUnderlay(o UnderlayOptions) (u Underlay, asks bool, err error) {
 	if err := o.Validate(); err != nil {
-		return Underlay{}, err
+		return Underlay{}, false, err
 	}
 	s, err := h.survey()
 	if err != nil {
-		return Underlay{}, err
+		return Underlay{}, false, err
 	}
 	p, err := h.pick(s, o)
 	if err != nil {
-		return Underlay{}, err
+		return Underlay{}, slices.ContainsFunc(s, func(i iface) bool { return i.asks && !i.ours }), err
 	}
-	u, err := describe(p, o)
-	if err != nil {
-		return Underlay{}, err
-	}
-	if u != o.Was {
+	u, err = describe(p, o)
+	asks = p.iface.asks && !u.Addr6.IsValid()
+	if err == nil && !asks && u != o.Was {
 		h.announce(u, p.iface.up)
 	}
-	return u, nil
+	return u, asks, err
 }
 
 // describe turns a choice into an Underlay, with the public addresses of o.
