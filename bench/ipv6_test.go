@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uvtep/uvtep/bench/lab"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -189,4 +190,96 @@ func fits6(ctx context.Context, t testing.TB, l *lab.Lab) {
 			t.Errorf("%s: %d too big, %d refused", h.Name, s.TooBig, s.Refused)
 		}
 	}
+}
+
+// Hosts of one family reach those of both, and learn which they cannot reach.
+// To a host that is reached over IPv6 less fits, and senders are told so.
+func TestHostsOfBothFamiliesAmongHostsOfOne(t *testing.T) {
+	l, ctx := newFamilies(t, lab.Config{Without6: []int{2}, Without4: []int{3}}, network4, network6)
+	populated(ctx, t, l)
+	both, four, six := l.Hosts[0], l.Hosts[1], l.Hosts[2]
+	mtuIs(t, both, 1450)
+	mtuIs(t, four, 1450)
+	mtuIs(t, six, 1430)
+	for _, h := range []*lab.Host{four, six} {
+		reaches(ctx, t, both, h)
+		reaches(ctx, t, h, both)
+	}
+	routes, err := both.Routes(both.TAP)
+	must(t, err)
+	for _, r := range routes {
+		want := 0
+		if r.Dst == six.Subnet.Masked() || r.Dst == six.Subnet6.Masked() {
+			want = 1430
+		}
+		if r.Via.IsValid() && r.MTU != want {
+			t.Errorf("route to %s has MTU %d, want %d", r.Dst, r.MTU, want)
+		}
+	}
+	from, to := both.Containers[0], six.Containers[0]
+	for _, at := range addrsOf(to) {
+		echo := lab.Pings{Count: 1, Size: 1450 - 20 - 8, Timeout: 200 * time.Millisecond}
+		if at.Is6() {
+			echo.Size -= 20
+		}
+		eventually(ctx, t, "echoes as long as the MTU reach "+at.String(), func() (bool, string) {
+			_, err := from.Ping(ctx, at, echo)
+			return err == nil, errorText(err)
+		})
+	}
+	if s := readStats(ctx, t, both).Underlay; s.TooBig > 0 || s.Refused > 0 {
+		t.Errorf("%d datagrams were too big, %d refused", s.TooBig, s.Refused)
+	}
+	for _, pair := range [][2]*lab.Host{{four, six}, {six, four}} {
+		from, to := pair[0], pair[1]
+		must(t, from.Agent.WaitOutput(ctx, "a host cannot be reached"))
+		if !strings.Contains(from.Agent.Output(), nodeOf(t, to)) {
+			t.Errorf("%s does not name %s", from.Name, to.Name)
+		}
+		eventually(ctx, t, "what cannot be sent is counted", func() (bool, string) {
+			knock(t, from.Containers[0].Node, to.Containers[0].Addr.String())
+			return readStats(ctx, t, from).Underlay.Refused > 0, ""
+		})
+	}
+	steady(t, l)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestAnIPv6AddressThatChangesIsFollowed(t *testing.T) {
+	l, ctx := newFamilies(t, lab.Config{Hosts: 2, Without4: []int{1, 2}}, network4, network6)
+	populated(ctx, t, l)
+	allReach(ctx, t, l)
+	h := l.Hosts[1]
+	for _, address := range []string{"2001:db8::22", "2001:db8::2"} {
+		must(t, h.Readdress(ctx, netip.MustParseAddr(address)))
+		must(t, l.Hosts[0].Agent.WaitOutput(ctx, "PublicIP: "+address+" "))
+		allReach(ctx, t, l)
+	}
+	// One that the kernel still asks about, while the one before is gone.
+	next := netip.MustParseAddr("2001:db8::33")
+	must(t, h.DeleteAddr("eth0", netip.PrefixFrom(h.Addr6, 64)), h.AddTentative("eth0", netip.PrefixFrom(next, 64)), h.AddDefault6("eth0"))
+	must(t, l.Hosts[0].Agent.WaitOutput(ctx, "PublicIP: 2001:db8::33 "))
+	allReach(ctx, t, l)
+	steady(t, l)
+}
+
+// An address that the kernel still asks about, or is about to lose, is no reason
+// to fail.
+func TestAnIPv6AddressThatIsNotReadyIsWaitedFor(t *testing.T) {
+	l, ctx := newFamilies(t, lab.Config{Hosts: 2, Without4: []int{1, 2}}, network4, "")
+	h := l.Hosts[1]
+	address := netip.PrefixFrom(h.Addr6, 64)
+	must(t, h.DeleteAddr("eth0", address), h.AddTentative("eth0", address))
+	must(t, h.AddDefault6("eth0"))
+	populated(ctx, t, l)
+	allReach(ctx, t, l)
+	must(t, h.Agent.Stop(ctx), h.Deprecate("eth0", address), h.StartAgent(ctx))
+	allReach(ctx, t, l)
+	steady(t, l)
 }

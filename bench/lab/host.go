@@ -185,10 +185,7 @@ func (h *Host) Readdress(ctx context.Context, addr netip.Addr) error {
 	if addr.Is6() {
 		was, old = &h.Addr6, netip.PrefixFrom(h.Addr6, bits6)
 	}
-	err := h.on(hostDev, "delete address of", func(l netlink.Link) error {
-		return h.nl.AddrDel(l, &netlink.Addr{IPNet: ipNet(old)})
-	})
-	if err != nil {
+	if err := h.DeleteAddr(hostDev, old); err != nil {
 		return err
 	}
 	*was = addr
@@ -215,4 +212,9 @@ func (h *Host) AddNIC(ctx context.Context, dev string, addr netip.Addr) error {
 // AddDefault makes an interface the one of the IPv4 default route.
 func (h *Host) AddDefault(dev string) error {
 	return h.addRoute(dev, default4, underlay4(gatewayNumber), false)
+}
+
+// AddDefault6 makes an interface the one of the IPv6 default route.
+func (h *Host) AddDefault6(dev string) error {
+	return h.addRoute(dev, default6, underlay6(gatewayNumber), false)
 }

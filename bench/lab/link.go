@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -35,6 +36,7 @@ type Route struct {
 	Dev      string
 	Onlink   bool
 	Protocol int // rtnetlink's rtm_protocol
+	MTU      int // bytes; 0 where it sets none
 }
 
 // Links returns the devices of the namespace.
@@ -131,6 +133,31 @@ func (n *Node) AddAddr(name string, p netip.Prefix) error {
 	})
 }
 
+// AddTentative gives a device an IPv6 address that cannot be used before the
+// kernel has asked whether somebody else has it (RFC 4862 §5.4), a second or two.
+func (n *Node) AddTentative(name string, p netip.Prefix) error {
+	if err := n.Sysctl("net/ipv6/conf/"+name+"/accept_dad", "1"); err != nil {
+		return err
+	}
+	return n.on(name, "add address to", func(l netlink.Link) error {
+		return n.nl.AddrAdd(l, &netlink.Addr{IPNet: ipNet(p)})
+	})
+}
+
+// DeleteAddr takes an address from a device.
+func (n *Node) DeleteAddr(name string, p netip.Prefix) error {
+	return n.on(name, "delete address of", func(l netlink.Link) error {
+		return n.nl.AddrDel(l, &netlink.Addr{IPNet: ipNet(p)})
+	})
+}
+
+// Deprecate says that a device's address is not to be used for what is new.
+func (n *Node) Deprecate(name string, p netip.Prefix) error {
+	return n.on(name, "deprecate address of", func(l netlink.Link) error {
+		return n.nl.AddrReplace(l, &netlink.Addr{IPNet: ipNet(p), PreferedLft: 0, ValidLft: math.MaxUint32, Flags: unix.IFA_F_NODAD})
+	})
+}
+
 // Routes returns the IPv4 and IPv6 routes of the main table through one device.
 func (n *Node) Routes(dev string) ([]Route, error) {
 	l, err := n.find(dev)
@@ -146,7 +173,7 @@ func (n *Node) Routes(dev string) ([]Route, error) {
 		via, _ := netip.AddrFromSlice(r.Gw)
 		routes = append(routes, Route{
 			Dst: prefix(r.Dst), Via: via.Unmap(), Dev: dev,
-			Onlink: r.Flags&int(netlink.FLAG_ONLINK) != 0, Protocol: int(r.Protocol),
+			Onlink: r.Flags&int(netlink.FLAG_ONLINK) != 0, Protocol: int(r.Protocol), MTU: r.MTU,
 		})
 	}
 	return routes, nil
