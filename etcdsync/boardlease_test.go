@@ -141,6 +141,11 @@ func TestAFlannelHostOfBothFamiliesHasTwoEntriesAndOneFloodCopy(t *testing.T) {
 	if len(got.Routes) != 2 {
 		t.Errorf("routes: got %v, want one a family", got.Routes)
 	}
+	for _, r := range got.Routes {
+		if r.Over6 != r.Dst.Addr().Is6() {
+			t.Errorf("route to %s: over IPv6 %t; it goes where its subnet's device is", r.Dst, r.Over6)
+		}
+	}
 }
 
 func TestAUvtepHostOfBothFamiliesIsOneVTEP(t *testing.T) {

@@ -54,11 +54,15 @@
 // that FDB and ARP always agree. The cost of a change does not depend on the
 // size of the tables, routes apart, of which there is one a host.
 //
+// What two hosts have and only one can (an address, a MAC address, a node id, a
+// subnet) goes to one of them by these rules, and the census tells of it.
+//
 // # Words
 //
 //   - lease: a subnet key; etcd's own leases are tenancies here
 //   - claim: what a host asks for; registration: what it has
 //   - row: a key's value, decoded; board: all rows and the tables to come
+//   - party: what one key says about its host; census: all parties
 //   - station: an Ethernet address with the IP addresses bound to it
 //   - session: from one list to the end of the watch that follows it
 //   - revision: etcd's

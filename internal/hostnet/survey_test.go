@@ -55,8 +55,8 @@ func TestAddressesAreTriedBestFirst(t *testing.T) {
 		{prefix: netip.MustParsePrefix("192.0.2.2/24"), flags: unix.IFA_F_SECONDARY},
 		{prefix: netip.MustParsePrefix("169.254.0.1/16")},
 		{prefix: netip.MustParsePrefix("192.0.2.3/24"), flags: unix.IFA_F_DEPRECATED},
-		{prefix: netip.MustParsePrefix("192.0.2.4/24"), flags: unix.IFA_F_TENTATIVE},
-		{prefix: netip.MustParsePrefix("192.0.2.5/24"), flags: unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED},
+		{prefix: netip.MustParsePrefix("192.0.2.4/24"), flags: unix.IFA_F_TENTATIVE | unix.IFA_F_OPTIMISTIC},
+		{prefix: netip.MustParsePrefix("192.0.2.5/24"), flags: unix.IFA_F_TENTATIVE | unix.IFA_F_OPTIMISTIC | unix.IFA_F_DEPRECATED},
 	}
 	for i := range best[1:] {
 		if a, b := best[i], best[i+1]; a.demerits() >= b.demerits() {
@@ -67,6 +67,7 @@ func TestAddressesAreTriedBestFirst(t *testing.T) {
 		{prefix: netip.MustParsePrefix("127.0.0.1/8")},
 		{prefix: netip.MustParsePrefix("fe80::1/64")},
 		{prefix: netip.MustParsePrefix("2001:db8::1/64"), flags: unix.IFA_F_DADFAILED},
+		{prefix: netip.MustParsePrefix("2001:db8::1/64"), flags: unix.IFA_F_TENTATIVE},
 	} {
 		if useless.usable() {
 			t.Errorf("%v is usable", useless)

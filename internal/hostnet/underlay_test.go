@@ -241,3 +241,35 @@ func TestUnderlayOptionsTellAllFaultsAtOnce(t *testing.T) {
 		t.Errorf("the zero options: %v", err)
 	}
 }
+
+// A start may come before the kernel has asked whether somebody else has an IPv6
+// address; nothing can be bound to it until then.
+func TestAStartWaitsForAnIPv6AddressThatIsStillAskedAbout(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		addrs []string
+		asked UnderlayOptions
+	}{
+		{"of a host of IPv6 alone", nil, UnderlayOptions{Iface: []string{"eth0"}}},
+		{"of a host of both", []string{"192.0.2.2/24"}, UnderlayOptions{Iface: []string{"eth0"}}},
+		{"asked for by itself", nil, UnderlayOptions{Iface: []string{"2001:db8::2"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSpace(t)
+			s.cable("eth0", 1500, c.addrs...)
+			a, err := netlink.ParseAddr("2001:db8::2/64")
+			s.check(err)
+			s.check(s.nl.AddrAdd(s.link("eth0"), a))
+			if u, err := s.FindUnderlay(c.asked); err == nil && u.Addr6.IsValid() {
+				t.Errorf("got %+v at once, want nothing that cannot be used yet", u)
+			}
+			u, err := s.AwaitUnderlay(t.Context(), c.asked)
+			if err != nil || u.Addr6 != netip.MustParseAddr("2001:db8::2") || u.Addr.IsValid() != (c.addrs != nil) {
+				t.Errorf("got %+v, %v", u, err)
+			}
+			if n := strings.Count(strings.Join(s.messages(), "\n"), "Using interface with name eth0 and address 2001:db8::2"); n != 1 {
+				t.Errorf("announced %d times: %q", n, s.messages())
+			}
+		})
+	}
+}
