@@ -255,6 +255,7 @@ func TestAStartWaitsForAnIPv6AddressThatIsStillAskedAbout(t *testing.T) {
 		{"asked for by itself", nil, UnderlayOptions{Iface: []string{"2001:db8::2"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSpace(t)
 			s.cable("eth0", 1500, c.addrs...)
 			a, err := netlink.ParseAddr("2001:db8::2/64")
