@@ -211,19 +211,6 @@ func (c *cluster) cut(h *lab.Host) (mend func() error) {
 	return undo.do
 }
 
-// isolate is silence between a member and the others, all of which everybody
-// else still reaches. What it returns mends it.
-func (c *cluster) isolate(e *lab.Etcd) (mend func() error) {
-	c.t.Helper()
-	var undo all
-	for _, o := range c.members {
-		if o != e {
-			must(c.t, undo.silence(e.Node, o.Node, 2380), undo.silence(o.Node, e.Node, 2380))
-		}
-	}
-	return undo.do
-}
-
 // all are steps back.
 type all []func() error
 

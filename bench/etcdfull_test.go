@@ -114,3 +114,16 @@ func (c *cluster) trouble(random *rand.Rand) (undo func() error) {
 	_ = c.Compact(c.ctx) // nobody may answer
 	return func() error { return nil }
 }
+
+// isolate is silence between a member and the others, all of which everybody
+// else still reaches. What it returns mends it.
+func (c *cluster) isolate(e *lab.Etcd) (mend func() error) {
+	c.t.Helper()
+	var undo all
+	for _, o := range c.members {
+		if o != e {
+			must(c.t, undo.silence(e.Node, o.Node, 2380), undo.silence(o.Node, e.Node, 2380))
+		}
+	}
+	return undo.do
+}
