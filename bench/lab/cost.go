@@ -63,3 +63,24 @@ func (p *Process) Memory() (Memory, error) {
 	}
 	return Memory{Now: m.Now << 10, Peak: m.Peak << 10}, nil
 }
+
+// CPU is the processor time that the process has taken since its start, the
+// kernel's work for it included; it must still run. Take the difference of two
+// calls.
+func (p *Process) CPU() (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+	if err != nil {
+		return 0, err
+	}
+	// The program's name comes second, in brackets, and may hold anything: after
+	// the last bracket are the state, ten numbers, utime and stime (proc_pid_stat(5)).
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("processor time of %s: %q is too short", p.what, b)
+	}
+	var user, system int64
+	if _, err := fmt.Sscan(string(fields[11])+" "+string(fields[12]), &user, &system); err != nil {
+		return 0, fmt.Errorf("processor time of %s: %q: %w", p.what, b, err)
+	}
+	return time.Duration(user+system) * tick, nil
+}

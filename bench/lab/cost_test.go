@@ -51,3 +51,27 @@ func TestMemoryOfAProcess(t *testing.T) {
 		t.Error("a process that has ended has memory")
 	}
 }
+
+func TestProcessorTimeOfAProcess(t *testing.T) {
+	l := newLab(t, Config{Hosts: 1})
+	p, err := l.Hosts[0].Start(os.Args[0], "role-wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.WaitOutput(patient(t), "waiting"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := Busy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.CPU(); err != nil || got < 0 || got > all {
+		t.Errorf("got %v, error %v; want less than the whole machine's %v", got, err, all)
+	}
+	if err := p.Stop(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.CPU(); err == nil {
+		t.Error("a process that has ended takes processor time")
+	}
+}
