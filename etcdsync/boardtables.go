@@ -2,6 +2,8 @@ package etcdsync
 
 import (
 	"slices"
+
+	"github.com/uvtep/uvtep/arpproxy"
 )
 
 // tables returns the tables as the board has them, and begins the next ones.
@@ -14,7 +16,7 @@ func (b *board) tables(rev int64, n Network) *Tables {
 		b.warnOfConflicts()
 	}
 	t.Conflicts, t.ConflictCount = b.census.list, len(b.census.present)
-	clear(b.touched)
+	b.touched = make(map[arpproxy.Key]struct{}) // cleared, it would cost what the first load filled it with, every time
 	b.last = t
 	return t
 }
