@@ -9,7 +9,7 @@ import (
 // two leases, one of them dual-stack.
 type routeSet struct {
 	counts map[netip.Prefix]routeCount
-	dirty  map[netip.Prefix]struct{} // changed since sorted was made
+	dirty  map[netip.Prefix]struct{} // may have changed since sorted was made
 	sorted []Route                   // given out: not to be written
 }
 
@@ -45,14 +45,21 @@ func (s *routeSet) list() []Route {
 		return s.sorted
 	}
 	var fresh []Route
+	changed := false
 	for p := range s.dirty {
-		if n := s.counts[p]; n.all > 0 {
-			fresh = append(fresh, Route{Dst: p, Via: p.Addr(), Over6: n.over6 > 0})
+		n := s.counts[p]
+		r := Route{Dst: p, Via: p.Addr(), Over6: n.over6 > 0}
+		i, was := slices.BinarySearchFunc(s.sorted, r, Route.compare)
+		if n.all > 0 {
+			fresh = append(fresh, r)
 		}
+		changed = changed || was != (n.all > 0) || was && s.sorted[i] != r
 	}
-	slices.SortFunc(fresh, Route.compare)
-	s.sorted = s.merge(fresh)
-	clear(s.dirty)
+	if changed {
+		slices.SortFunc(fresh, Route.compare)
+		s.sorted = s.merge(fresh)
+	}
+	s.dirty = make(map[netip.Prefix]struct{}) // cleared, it would cost what the first load filled it with
 	return s.sorted
 }
 
