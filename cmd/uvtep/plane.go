@@ -25,14 +25,17 @@ type plane struct {
 	totals vswitch.Totals
 	kick   chan hostnet.Event // something may have to be put right
 
-	mu      sync.Mutex
-	dev     *tap.Device      // guarded by mu, as all below
-	shut    bool             // dev is closed for good
-	sw      *vswitch.Switch  // of dev
-	link    hostnet.Link     // the TAP as it was dressed last
-	addrs   []netip.Prefix   // that it carries
-	tables  *etcdsync.Tables // published last
-	callers *announcer
+	mu           sync.Mutex
+	dev          *tap.Device      // guarded by mu, as all below
+	shut         bool             // dev is closed for good
+	sw           *vswitch.Switch  // of dev
+	link         hostnet.Link     // the TAP as it was dressed last
+	addrs        []netip.Prefix   // that it carries
+	tables       *etcdsync.Tables // published last
+	routed       []etcdsync.Route // of the tables for which kernel was made
+	kernel       []hostnet.Route  // the same as hostnet wants them
+	routedNarrow int              // narrowMTU then
+	callers      *announcer
 	base
 	offloads
 
@@ -189,23 +192,34 @@ func (p *plane) applyRoutes() {
 	if p.tables == nil {
 		return
 	}
-	var want []hostnet.Route // none without a subnet, whatever an earlier run left
-	if !p.noSubnet {
-		for _, r := range p.tables.Routes {
-			want = append(want, hostnet.Route{Dst: r.Dst, Via: r.Via, MTU: p.routeMTU(r)})
-		}
-	}
-	if err := p.routes.Reconcile(p.link.Index, want); err != nil {
+	if err := p.routes.Reconcile(p.link.Index, p.kernelRoutes()); err != nil {
 		p.log.Error().Err(err).Msg("routes could not all be set")
 	}
 }
 
-// routeMTU is what a route takes where that is less than the TAP's MTU, else 0.
-// mu is held.
-func (p *plane) routeMTU(r etcdsync.Route) int {
-	if !r.Over6 {
-		return 0
+// kernelRoutes are the routes of the tables: the same slice while those are. None
+// without a subnet, whatever an earlier run left. mu is held.
+func (p *plane) kernelRoutes() []hostnet.Route {
+	now, narrow := p.tables.Routes, p.narrowMTU()
+	if p.noSubnet || len(now) == 0 {
+		return nil
 	}
+	if len(p.routed) == len(now) && &p.routed[0] == &now[0] && p.routedNarrow == narrow {
+		return p.kernel
+	}
+	p.routed, p.routedNarrow, p.kernel = now, narrow, make([]hostnet.Route, len(now))
+	for i, r := range now {
+		p.kernel[i] = hostnet.Route{Dst: r.Dst, Via: r.Via}
+		if r.Over6 {
+			p.kernel[i].MTU = narrow
+		}
+	}
+	return p.kernel
+}
+
+// narrowMTU is what routes to hosts reached over IPv6 take, where that is less
+// than the TAP's MTU, else 0. mu is held.
+func (p *plane) narrowMTU() int {
 	mtu, err := hostnet.MTU(p.carrier.MTU, p.network.MTU, true)
 	if err != nil || mtu >= p.mtu {
 		return 0

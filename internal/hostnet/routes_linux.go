@@ -3,6 +3,7 @@ package hostnet
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -41,43 +42,102 @@ func (r Route) valid() bool {
 // It may be used by several goroutines at once.
 type Routes struct {
 	host *Host
-	wish atomic.Pointer[map[netip.Prefix]Route] // want, for wants
+	wish atomic.Pointer[[]Route] // want, for wants
 
 	mu      sync.Mutex
 	index   int                    // the TAP's; 0 before the first Reconcile
-	want    map[netip.Prefix]Route // what shall be; never changed, only replaced
+	given   []Route                // to the last Reconcile, if all of it is in the kernel
+	want    []Route                // what shall be, by destination; never changed, only replaced
 	applied map[netip.Prefix]Route // what is, as far as we know
 }
 
 // NewRoutes returns the keeper of the routes in h. It has touched nothing yet.
 func NewRoutes(h *Host) *Routes { return &Routes{host: h} }
 
-// Reconcile makes want the routes into the interface of that index. The first
-// call, and one with another index than the last, begins with Resync. A route
-// that the kernel refuses, or a foreign one in its place, costs that route
-// alone: all the others are applied, the error names it, and the next call
-// tries it again.
+// Reconcile makes want the routes into the interface of that index; the slice is
+// not to be changed any more. The first call, and one with another index than
+// the last, begins with Resync. A route that the kernel refuses, or a foreign
+// one in its place, costs that route alone: all the others are applied, the
+// error names it, and the next call tries it again. The same slice again costs
+// nothing, one in the order of destinations little.
 func (r *Routes) Reconcile(index int, want []Route) error {
-	next := make(map[netip.Prefix]Route, len(want))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.index == index
+	if known && identical(r.given, want) {
+		return nil
+	}
 	var faults faults
-	for _, w := range want {
+	next := orderly(want, &faults)
+	before, whole := r.want, r.given != nil
+	r.index, r.want = index, next
+	r.wish.Store(&next)
+	switch {
+	case !known:
+		faults.add(r.resync())
+	case whole:
+		faults.add(r.bring(difference(before, next)))
+	default:
+		faults.add(r.apply())
+	}
+	if r.given = nil; faults.err() == nil {
+		r.given = want
+	}
+	return faults.err()
+}
+
+// identical reports whether two slices are one, and not empty.
+func identical(a, b []Route) bool { return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] }
+
+// orderly is the valid ones of routes, by destination, the last one of each: the
+// same slice where that is so already.
+func orderly(routes []Route, faults *faults) []Route {
+	if inOrder(routes) {
+		return routes
+	}
+	out := make([]Route, 0, len(routes))
+	for _, w := range routes {
 		if !w.valid() {
 			faults.add(fmt.Errorf("route %s: not a route", w))
 			continue
 		}
-		next[w.Dst] = w
+		out = append(out, w)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known := r.index == index
-	r.index, r.want = index, next
-	r.wish.Store(&next)
-	if !known {
-		faults.add(r.resync())
-		return faults.err()
+	slices.Reverse(out)
+	slices.SortStableFunc(out, Route.compare)
+	return slices.CompactFunc(out, func(a, b Route) bool { return a.Dst == b.Dst })
+}
+
+func inOrder(routes []Route) bool {
+	for i, r := range routes {
+		if !r.valid() || i > 0 && routes[i-1].compare(r) >= 0 {
+			return false
+		}
 	}
-	faults.add(r.apply())
-	return faults.err()
+	return true
+}
+
+func (r Route) compare(o Route) int { return r.Dst.Compare(o.Dst) }
+
+// difference is what of before is gone, and what of after is new or leads
+// elsewhere; both are in the order of destinations.
+func difference(before, after []Route) (gone, fresh []Route) {
+	for len(before) > 0 && len(after) > 0 {
+		switch c := before[0].compare(after[0]); {
+		case c < 0:
+			gone, before = append(gone, before[0]), before[1:]
+			continue
+		case c > 0:
+			fresh = append(fresh, after[0])
+		default:
+			if before[0] != after[0] {
+				fresh = append(fresh, after[0])
+			}
+			before = before[1:]
+		}
+		after = after[1:]
+	}
+	return append(gone, before...), append(fresh, after...)
 }
 
 // Resync compares the kernel's routes with what was last wanted: what is
@@ -89,7 +149,11 @@ func (r *Routes) Resync() error {
 	if r.index == 0 {
 		return nil
 	}
-	return r.resync()
+	err := r.resync()
+	if err != nil {
+		r.given = nil
+	}
+	return err
 }
 
 // Len returns how many routes are in the kernel as far as we know.
@@ -105,8 +169,13 @@ func (r *Routes) wants(dst netip.Prefix) bool {
 	if r == nil || r.wish.Load() == nil {
 		return false
 	}
-	_, ok := (*r.wish.Load())[dst]
+	_, ok := find(*r.wish.Load(), dst)
 	return ok
+}
+
+// find looks for a destination among routes in order.
+func find(routes []Route, dst netip.Prefix) (i int, found bool) {
+	return slices.BinarySearchFunc(routes, dst, func(r Route, dst netip.Prefix) int { return r.Dst.Compare(dst) })
 }
 
 // resync learns what is in the kernel before it applies what shall be.
@@ -119,7 +188,7 @@ func (r *Routes) resync() error {
 	r.applied = make(map[netip.Prefix]Route, len(have))
 	var faults faults
 	for _, k := range have {
-		if _, wanted := r.want[k.Dst]; wanted && k.plain {
+		if _, wanted := find(r.want, k.Dst); wanted && k.plain {
 			r.applied[k.Dst] = k.Route
 			continue
 		}
@@ -131,22 +200,26 @@ func (r *Routes) resync() error {
 
 // apply brings the kernel from applied to want.
 func (r *Routes) apply() error {
+	have := make([]Route, 0, len(r.applied))
+	for _, route := range r.applied {
+		have = append(have, route)
+	}
+	slices.SortFunc(have, Route.compare)
+	return r.bring(difference(have, r.want))
+}
+
+// bring takes routes out of the kernel and puts others in.
+func (r *Routes) bring(gone, fresh []Route) error {
 	var faults faults
-	for dst, route := range r.applied {
-		if _, wanted := r.want[dst]; wanted {
-			continue
-		}
-		if !faults.add(r.host.deleteRoute(r.kernel(route))) {
-			delete(r.applied, dst)
+	for _, g := range gone {
+		if !faults.add(r.host.deleteRoute(r.kernel(g))) {
+			delete(r.applied, g.Dst)
 		}
 	}
 	var taken []kernelRoute
-	for dst, route := range r.want {
-		old, is := r.applied[dst]
-		if is && old == route {
-			continue
-		}
-		k := r.kernel(route)
+	for _, f := range fresh {
+		_, is := r.applied[f.Dst]
+		k := r.kernel(f)
 		err := r.put(k, is)
 		if inTheWay(k, err) {
 			taken = append(taken, k)
