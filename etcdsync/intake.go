@@ -46,17 +46,21 @@ func newIntake(c *FollowConfig, log zerolog.Logger) *intake {
 }
 
 // list takes in a key's value from a list. A list is the whole truth: what it
-// says of a key counts also when the revision is known, since a cache may be of
-// an etcd that was made anew and has grown since.
+// says of a key counts also when a higher revision is known, since a cache may
+// be of an etcd that was made anew and has grown since.
 func (in *intake) list(name string, kv *mvccpb.KeyValue) {
 	old := in.board.rows[name]
+	b, bad := in.bad[name]
 	switch {
-	case old != nil && in.frozen:
+	case name == configKey:
+		in.configs = 0 // its text tells whether it is new
+		in.putConfig(kv)
+	case old != nil && in.frozen, !bad && old != nil && old.isOf(kv):
 		in.mark(old)
-	case old != nil && old.rev >= kv.ModRevision && !old.isOf(kv) && !in.isBad(name):
-		in.read(name, kv, old)
-	default:
+	case bad && b.rev == kv.ModRevision:
 		in.put(name, kv)
+	default:
+		in.read(name, kv, old)
 	}
 }
 

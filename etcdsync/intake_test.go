@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 func TestWhatCannotBeTrueCostsItsOwnKeyAlone(t *testing.T) {
@@ -110,5 +111,38 @@ func TestASubnetOverOurOwnIsNotRoutedUntilOursIsGone(t *testing.T) {
 	w.wantEntry(got, 1, mac(3), "192.0.2.3:4789")
 	if len(got.Routes) != 2 {
 		t.Errorf("routes: got %v, want both", got.Routes)
+	}
+}
+
+// An etcd that was made anew gives revisions out again. A list of it was not
+// believed where a higher revision was known: of a value that had been bad, and
+// of the configuration.
+func TestAListCountsWhateverRevisionsWereKnown(t *testing.T) {
+	w := newWorld(t)
+	for range 10 {
+		w.put("uvtep/future", "")
+	}
+	flood := func(on string) string {
+		return `{"Network":"10.10.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:10::/48","Backend":{"Type":"vxlan","VNI":1,"Port":4789,"Flood":` + on + `}}`
+	}
+	w.put(leaseB, "rubbish")
+	w.put("subnets/10.10.3.0-24", leaseOf(nodeC, "192.0.2.3", mac(3)))
+	w.put("subnets/10.10.3.0-24", "rubbish")
+	w.put(configKey, flood("true"))
+	other := &history{keys: make(map[string]*mvccpb.KeyValue)}
+	other.put(leaseB, leaseOf(nodeB, "192.0.2.2", mac(2)))
+	other.put("subnets/10.10.3.0-24", leaseOf(nodeC, "192.0.2.33", mac(3)))
+	other.put(configKey, flood("false"))
+	for range 2 {
+		relist(w.in, other)
+		got := w.tables()
+		w.wantEntry(got, 1, mac(2), "192.0.2.2:4789")
+		w.wantEntry(got, 1, mac(3), "192.0.2.33:4789")
+		if got.Network.Flood {
+			t.Error("the configuration is the old one")
+		}
+		if len(w.in.bad) > 0 {
+			t.Errorf("bad keys: got %v, want none", w.in.bad)
+		}
 	}
 }
