@@ -115,7 +115,7 @@ func TestFlannelHostsAndUvtepHostsAreOneNetwork(t *testing.T) {
 	m.meet(ctx, t)
 	must(t, flannel.Agent.Stop(ctx), flannel.Readdress(ctx, netip.MustParseAddr("192.0.2.41")))
 	was := flannel.Subnet
-	must(t, m.Delete(ctx, subnetKey(was))) // flannel would take another subnet otherwise: its identity is the address
+	must(t, m.Delete(ctx, leasePath(was))) // flannel would take another subnet otherwise: its identity is the address
 	m.forgotten(ctx, t, first, was)
 	must(t, flannel.StartFlannel(ctx, m.bin))
 	if flannel.Subnet != was {
@@ -129,11 +129,11 @@ func TestFlannelHostsAndUvtepHostsAreOneNetwork(t *testing.T) {
 	m.meet(ctx, t)
 
 	// Hosts that leave: their keys are deleted.
-	must(t, late.Agent.Stop(ctx), m.Delete(ctx, subnetKey(late.Subnet)))
+	must(t, late.Agent.Stop(ctx), m.Delete(ctx, leasePath(late.Subnet)))
 	for _, h := range []*lab.Host{flannel, first, second} {
 		m.forgotten(ctx, t, h, late.Subnet)
 	}
-	must(t, second.Agent.Stop(ctx), m.Delete(ctx, subnetKey(second.Subnet)))
+	must(t, second.Agent.Stop(ctx), m.Delete(ctx, leasePath(second.Subnet)))
 	for _, h := range []*lab.Host{flannel, first} {
 		m.forgotten(ctx, t, h, second.Subnet)
 	}
@@ -141,8 +141,8 @@ func TestFlannelHostsAndUvtepHostsAreOneNetwork(t *testing.T) {
 	must(t, err)
 }
 
-// subnetKey is the key of an IPv4 subnet.
-func subnetKey(subnet netip.Prefix) string {
+// leasePath is the key of an IPv4 subnet.
+func leasePath(subnet netip.Prefix) string {
 	return prefix + "/subnets/" + strings.Replace(subnet.Masked().String(), "/", "-", 1)
 }
 
