@@ -26,7 +26,6 @@ type mixed struct {
 	*lab.Lab
 	flannels, uvteps []*lab.Host
 	bin              string
-	args             []string // of the uvtep agents
 }
 
 // newMixed makes a network of which config is the configuration.
