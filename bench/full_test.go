@@ -14,7 +14,9 @@ import (
 // startTcpdump runs tcpdump on a device of a host and returns once it listens.
 func startTcpdump(t *testing.T, h *lab.Host, args ...string) *lab.Process {
 	t.Helper()
-	p, err := h.Start("tcpdump", append([]string{"-l", "-n"}, args...)...)
+	// Headers alone, and room for all of a stream: on a busy machine what comes
+	// meanwhile would be lost to it.
+	p, err := h.Start("tcpdump", append([]string{"-l", "-n", "-s", "128", "-B", "65536"}, args...)...)
 	must(t, err)
 	must(t, p.WaitOutput(t.Context(), "listening on"))
 	return p
