@@ -24,7 +24,7 @@ ORIGIN = echo "kernel: $$(uname -r)"; echo "go: $$($(GO) env GOVERSION)"
 export UVTEP_LAB = require
 
 .PHONY: help build lab test test-full check race fuzz clean
-.PHONY: bench bench-lab bench-charts bench-check bench-baseline
+.PHONY: bench bench-lab bench-scale bench-charts scale-charts bench-check bench-baseline
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,8 +63,15 @@ bench-lab: ## uvtep beside the kernel's vxlan, ROUNDS times (5), into docs/perfo
 	set -o pipefail; { echo "commit: $(VERSION)"; $(ORIGIN); $(GO) test -run '^$$' -timeout 60m -bench Lab -benchtime 1x -count $(ROUNDS) ./bench; } | tee bin/lab.txt
 	mv bin/lab.txt docs/performance/lab.txt
 
-bench-charts: ## charts and tables of docs/performance.md, from docs/performance/lab.txt
+bench-charts: ## charts and tables of docs/performance.md and docs/scale.md, from the results beside them
 	$(GO) run ./bench/chart -charts docs/performance -page docs/performance.md docs/performance/lab.txt
+	$(GO) run ./bench/chart -scale -charts docs/scale -page docs/scale.md docs/scale/scale.txt
+
+bench-scale: ## agents in networks of up to 10,000 hosts and a million endpoints, and many agents on one etcd, into docs/scale (root; ten minutes)
+	@mkdir -p bin docs/scale
+	set -o pipefail; { echo "commit: $(VERSION)"; $(ORIGIN); $(GO) test -run '^$$' -timeout 60m -bench '^Benchmark(Scale|Fleet)$$' -benchtime 1x ./bench && \
+		$(GO) test -run '^$$' -timeout 20m -bench '^BenchmarkScale' ./etcdsync; } | tee bin/scale.txt
+	mv bin/scale.txt docs/scale/scale.txt
 
 bench-check: ## fails when a stage is SLOWER per cent (20) slower than bench/baseline.txt or allocates; measures the machine too
 	@mkdir -p bin
