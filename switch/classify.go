@@ -14,6 +14,7 @@ type Decision struct {
 	Verdict Verdict
 	VTEP    *fdb.VTEP        // of Forward
 	Binding arpproxy.Binding // of Answer
+	MTU     int              // of DropTooBig: what the path takes, in bytes of IP
 }
 
 // Classify decides what becomes of f, which came from the TAP of s. It does no

@@ -32,6 +32,7 @@ type outbound struct {
 	data   [][]byte   // backs Data of datagrams that are one slice
 	reply  [][]byte   // two slices for each answer of a batch
 	out    [][][]byte // the answers of this batch
+	curb   curb       // on those to frames that are too big
 	tally  tally
 	count  *Counters
 }
@@ -47,6 +48,7 @@ func (s *Switch) newOutbound(n *network, lane int) *outbound {
 		data:   make([][]byte, 0, outDatagrams),
 		reply:  make([][]byte, 2*outFrames),
 		out:    make([][][]byte, 0, outFrames),
+		curb:   newCurb(),
 		count:  s.count.counters(),
 	}
 	encap.PutHeader(o.header, n.VNI)
@@ -91,7 +93,7 @@ func (o *outbound) frame(rec []byte, t *Tables) {
 		rec, h, f = strip(h, rec)
 		o.tally.extra[Stripped]++
 	}
-	d := Classify(f, &o.net.Self, t)
+	d := Classify(f, &o.net.Self, t).Fit(packetLen(h, f), t)
 	switch d.Verdict {
 	case Forward:
 		o.forward(Forward, rec, h, f, d.VTEP.To)
@@ -102,6 +104,9 @@ func (o *outbound) frame(rec []byte, t *Tables) {
 		b[1] = arpproxy.Reply(b[1], f, d.Binding.MAC)
 		o.out = append(o.out, b)
 		o.tally.count(Answer, 1, len(f))
+	case DropTooBig:
+		o.tally.count(DropTooBig, 1, len(f))
+		o.tellFit(f, d.MTU)
 	default:
 		o.tally.count(d.Verdict, 1, len(f))
 	}
@@ -119,6 +124,6 @@ func strip(h offload.VnetHeader, rec []byte) ([]byte, offload.VnetHeader, ether.
 // answer writes the answers back into the TAP.
 func (o *outbound) answer() error {
 	err := writeAll(o.back, o.out, nil, &o.tally)
-	o.out = o.out[:0]
+	o.out, o.curb.used = o.out[:0], 0
 	return err
 }

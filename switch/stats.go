@@ -45,6 +45,8 @@ const (
 	// ReadLost: frames that the kernel could not hand over from the TAP, and has
 	// dropped. They have no verdict.
 	ReadLost
+	// ToldFit: frames of DropTooBig whose senders were told what fits.
+	ToldFit
 
 	numExtras
 )
@@ -52,7 +54,7 @@ const (
 var extraNames = [numExtras]string{
 	Reserved: "Reserved", Sent: "Sent", SendRefused: "SendRefused", Written: "Written",
 	WriteRefused: "WriteRefused", Records: "Records", SplitSuperframes: "SplitSuperframes", Stripped: "Stripped",
-	ReadLost: "ReadLost",
+	ReadLost: "ReadLost", ToldFit: "ToldFit",
 }
 
 // String returns the name of the constant.

@@ -21,6 +21,8 @@ type Tables struct {
 	Own []netip.Addr
 	// MTU is the TAP's, in bytes of IP.
 	MTU int
+	// Paths say what the tunnel takes.
+	Paths Paths
 	// Superframes says that the TAP takes superframes and unfinished
 	// checksums. Without, every frame is written whole and finished.
 	Superframes bool
