@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +36,9 @@ func printLink(w io.Writer, v linkView, details bool) error {
 		line("dscp", "0")
 		line("ecn", "RFC 6040, both ways")
 		line("df", "set")
+	}
+	for _, vtep := range slices.SortedFunc(maps.Keys(v.Paths), netip.Addr.Compare) {
+		line("narrow_path", "%s: %d bytes", vtep, v.Paths[vtep])
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

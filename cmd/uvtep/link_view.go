@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/netip"
+
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/switch/tap"
@@ -33,6 +35,7 @@ type linkView struct {
 	RecvBuffer   bufferView             `json:"recv_buffer"`
 	SendBuffer   bufferView             `json:"send_buffer"`
 	Rules        rulesView              `json:"rules"`
+	Paths        map[netip.Addr]int     `json:"narrow_paths,omitempty"` // bytes of outer IP, by VTEP
 }
 
 type portRange struct {
@@ -83,6 +86,7 @@ func (p *plane) view() any {
 		RecvBuffer: bufferView{recvBuffer, u.RecvBuffer / 2, u.Reason["recv_buffer"]}, // the kernel counts double (socket(7))
 		SendBuffer: bufferView{sendBuffer, u.SendBuffer / 2, u.Reason["send_buffer"]},
 	}
+	v.Paths = p.narrow
 	tso := v.Features["tso"]
 	v.Offload = offloadView{p.wish, tso.Active, tso.Reason}
 	n := p.network

@@ -37,6 +37,7 @@ type plane struct {
 	routedNarrow int              // narrowMTU then
 	callers      *announcer
 	base
+	paths
 	offloads
 
 	schedule
@@ -45,7 +46,7 @@ type plane struct {
 func newPlane(a *agent, mtu int) *plane {
 	p := &plane{
 		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
-		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(),
+		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), paths: newPaths(),
 		base: base{moved: make(chan struct{})}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
 	}
 	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
@@ -122,7 +123,7 @@ func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
 func (p *plane) switchTables() *vswitch.Tables {
 	t := &vswitch.Tables{
 		Rev: p.tables.Rev, FDB: p.tables.FDB, ARP: p.tables.ARP, Policy: policy(p.tables.Network),
-		MTU: p.link.MTU, Superframes: p.wish == offloadAuto && p.dev.Capabilities.TCP,
+		MTU: p.link.MTU, Paths: p.tunnelPaths(), Superframes: p.wish == offloadAuto && p.dev.Capabilities.TCP,
 	}
 	for _, a := range p.addrs {
 		t.Own = append(t.Own, a.Addr())
@@ -229,7 +230,7 @@ func (p *plane) narrowMTU() int {
 
 // run switches until ctx ends. A TAP that is removed is made anew.
 func (p *plane) run(ctx context.Context) error {
-	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce)
+	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.measure)
 }
 
 // reserve makes room for the goroutines of the data path: they wait in system

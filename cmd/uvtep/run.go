@@ -196,6 +196,7 @@ func (a *agent) prepare() (err error) {
 		Degraded: func(feature string, why error) {
 			a.log.Warn().Str("feature", feature).Err(why).Msg("kernel feature given up")
 		},
+		TooBig: func(vtep netip.Addr) { a.plane.doubted(vtep) },
 	})
 	if err != nil {
 		return err

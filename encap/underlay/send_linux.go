@@ -280,9 +280,17 @@ func (s *Sender) refused(fd, at int, errno unix.Errno) int {
 func (s *Sender) tooBig(fd, at int) {
 	if m := &s.metas[at]; m.count == 1 {
 		s.stats.TooBig++
+		s.tell(&s.hdrs[at].hdr)
 		return
 	}
 	s.each(fd, at)
+}
+
+// tell says that a message was too large for its VTEP.
+func (s *Sender) tell(h *unix.Msghdr) {
+	if s.u.conf.TooBig != nil {
+		s.u.conf.TooBig(addrPort((*unix.RawSockaddrInet6)(unsafe.Pointer(h.Name))).Addr())
+	}
 }
 
 // unsegmented sends a refused run datagram by datagram. When the kernel takes
@@ -342,6 +350,7 @@ func (s *Sender) single(fd int) {
 			s.stats.NoRoom++
 		case unix.EMSGSIZE:
 			s.stats.TooBig++
+			s.tell(&s.one.hdr)
 		default:
 			s.stats.Refused++
 		}

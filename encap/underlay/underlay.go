@@ -40,6 +40,10 @@ type Config struct {
 	// Capabilities.Reason) that is refused while running and given up for good.
 	// It is called by the goroutine that sends or receives.
 	Degraded func(feature string, why error)
+	// TooBig, if not nil, is told of each VTEP that a datagram was too large for
+	// (EMSGSIZE): the kernel knows of a narrow path. It is called by the
+	// goroutine that sends, and must not wait.
+	TooBig func(vtep netip.Addr)
 }
 
 // Capabilities is what the kernel granted.

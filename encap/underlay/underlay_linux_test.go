@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -487,4 +488,26 @@ func TestAFailedMoveMayBeTriedAgain(t *testing.T) {
 	}
 	u.NewSender().Send([]encap.Datagram{numbered(netip.AddrPortFrom(loopback, u.conf.Port), 1, 2, 64, false)})
 	receive(t, u.Receivers(0)[0], 1)
+}
+
+func TestWhoIsTooFarForADatagramIsTold(t *testing.T) {
+	var told []netip.Addr
+	u := open(t, Config{TooBig: func(a netip.Addr) { told = append(told, a) }})
+	s, to := u.NewSender(), netip.AddrPortFrom(loopback, u.conf.Port)
+	huge := make([]byte, 65507) // loopback's MTU is 65536: the headers do not fit
+	for _, ds := range [][]encap.Datagram{
+		{{Peer: to, Data: [][]byte{make([]byte, 66000)}}},
+		{{Peer: to, Data: [][]byte{make([]byte, 66000)}}, {Peer: to, Data: [][]byte{huge[:100]}}},
+	} {
+		s.Send(ds)
+	}
+	if !slices.Equal(told, []netip.Addr{loopback, loopback}) || u.Stats().TooBig != 2 {
+		t.Errorf("told of %v, counted %d; want it twice", told, u.Stats().TooBig)
+	}
+	if mtu, err := u.PathMTU(loopback); err != nil || mtu < 65535 {
+		t.Errorf("path MTU of loopback: got %d, %v", mtu, err)
+	}
+	if _, err := u.PathMTU(netip.MustParseAddr("240.0.0.1")); err == nil {
+		t.Error("a path to nowhere has an MTU")
+	}
 }
