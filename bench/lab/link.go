@@ -198,6 +198,14 @@ func (n *Node) AddRoute(dev string, dst netip.Prefix, via netip.Addr) error {
 	return n.addRoute(dev, dst, via, true)
 }
 
+// AddNarrowRoute makes the route to a destination directly through a device one
+// with an MTU of its own, in bytes.
+func (n *Node) AddNarrowRoute(dev string, dst netip.Prefix, mtu int) error {
+	return n.on(dev, "add route through", func(l netlink.Link) error {
+		return n.nl.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(dst), Scope: netlink.SCOPE_LINK, MTU: mtu})
+	})
+}
+
 // AddUnreachable makes a destination one that the kernel refuses to send to.
 func (n *Node) AddUnreachable(dst netip.Prefix) error {
 	if err := n.nl.RouteAdd(&netlink.Route{Dst: ipNet(dst), Type: unix.RTN_UNREACHABLE}); err != nil {
