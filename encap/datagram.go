@@ -11,6 +11,8 @@ type Datagram struct {
 	Flow uint32
 	// TOS is the outer type of service or traffic class: DSCP and ECN.
 	TOS uint8
+	// TTL is the outer TTL or hop limit; 0 leaves it to the sender.
+	TTL uint8
 	// Data is the UDP payload in order; Data[0] begins with the VXLAN header.
 	Data [][]byte
 }

@@ -13,7 +13,8 @@ import (
 // frame that is whole leaves with its VXLAN header in the place of the last
 // eight of the ten bytes in front of it, as one slice; a superframe is cut.
 func (o *outbound) forward(v Verdict, rec []byte, h offload.VnetHeader, f ether.Frame, to netip.AddrPort) {
-	d := encap.Datagram{Peer: to, Flow: encap.FlowHash(f), TOS: encap.OuterECN(f)}
+	d := o.net.Outer.Datagram(f)
+	d.Peer = to
 	if h.Super() {
 		o.forwardSuper(v, h, f, d)
 		return
@@ -75,7 +76,7 @@ func (o *outbound) segments(h offload.VnetHeader, f ether.Frame) [][][]byte {
 // counted once.
 func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t *Tables) {
 	vteps := t.FDB.VTEPs(o.net.VNI)
-	d := encap.Datagram{Flow: encap.FlowHash(f), TOS: encap.OuterECN(f)}
+	d := o.net.Outer.Datagram(f)
 	if h.Super() {
 		o.replicateSuper(h, f, d, vteps)
 		return

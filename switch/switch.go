@@ -55,6 +55,8 @@ const VnetLen = offload.VnetHeaderLen
 type Network struct {
 	Self
 	Ports []Port // one a lane
+	// Outer says how the outer headers of what is sent are made.
+	Outer encap.Outer
 	// MergeUDP says that the TAP takes superframes of UDP (Linux 6.2), where it
 	// takes superframes at all: see Tables.Superframes.
 	MergeUDP bool

@@ -129,7 +129,8 @@ type runFlags struct {
 	offload        string
 	mtu            int
 	udpCsum        string
-	ttl            int
+	ttl            string
+	tos            string
 	subnetFile     string
 	ipMasq         bool
 	stateDir       string
@@ -142,6 +143,8 @@ type runFlags struct {
 	hwaddr               ether.Addr
 	underlay             hostnet.UnderlayOptions
 	sourceMin, sourceMax uint16
+	outer                encap.Outer
+	outerTTL             int
 	log                  zerolog.Logger
 }
 
@@ -172,7 +175,8 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&r.offload, "offload", offloadAuto, "auto: segmentation offloads where the kernel has them; off: a plain TAP")
 	f.IntVar(&r.mtu, "mtu", 0, "MTU of the TAP in bytes (default from the underlay)")
 	f.StringVar(&r.udpCsum, "udp-csum", "on", "outer UDP checksum over IPv4: on or off (zero)")
-	f.IntVar(&r.ttl, "ttl", 64, "TTL of the outer header")
+	f.StringVar(&r.ttl, "ttl", "64", "outer TTL, 1 to 255, or inherit: that of the inner packet, 64 for what has none")
+	f.StringVar(&r.tos, "tos", "0", "outer type of service, of which only the DSCP is taken, or inherit: the inner packet's DSCP. ECN follows RFC 6040 in any case")
 	f.StringVar(&r.subnetFile, "subnet-file", "/run/flannel/subnet.env", "what docker and CNI read; flannel's format")
 	f.BoolVar(&r.ipMasq, "ip-masq", false, "masquerade what leaves the overlay (nftables)")
 	f.StringVar(&r.stateDir, "state-dir", "/var/lib/uvtep", "node id, MAC and subnet, kept between runs")
@@ -251,9 +255,7 @@ func (r *runFlags) validate() error {
 	if r.mtu != 0 && (r.mtu < 68 || r.mtu > 65535) {
 		fault("--mtu %d: want 68 to 65535 bytes", r.mtu)
 	}
-	if r.ttl < 1 || r.ttl > 255 {
-		fault("--ttl %d: want 1 to 255", r.ttl)
-	}
+	r.parseOuter(fault)
 	if r.leaseTTL < time.Second || r.livenessTTL < time.Second {
 		fault("--lease-ttl and --liveness-ttl must be a second at least")
 	}

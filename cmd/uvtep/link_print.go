@@ -33,7 +33,7 @@ func printLink(w io.Writer, v linkView, details bool) error {
 	line("unknown_vtep", "%s", v.Rules.UnknownVTEP)
 	if details {
 		line("unknown_mac", "dropped")
-		line("dscp", "0")
+		line("dscp", "%s", dscpWord(v.TOS))
 		line("ecn", "RFC 6040, both ways")
 		line("df", "set")
 	}
@@ -53,7 +53,11 @@ func vxlanLine(v linkView) string {
 		}
 	}
 	s = append(s, fmt.Sprintf("dev %s srcport %d %d dstport %d", v.Underlay, v.PortRange.Low, v.PortRange.High, v.Port),
-		flagWord(v.Learning, "learning"), fmt.Sprintf("ttl %d", v.TTL), flagWord(v.UDPCsum, "udpcsum"))
+		flagWord(v.Learning, "learning"))
+	if v.TOS != "" {
+		s = append(s, "tos "+v.TOS)
+	}
+	s = append(s, fmt.Sprintf("ttl %v", v.TTL), flagWord(v.UDPCsum, "udpcsum"))
 	return strings.Join(s, " ")
 }
 

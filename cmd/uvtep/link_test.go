@@ -97,6 +97,30 @@ func TestLinkTellsWhyAFeatureIsMissing(t *testing.T) {
 `)
 }
 
+func TestLinkTellsWhatItsOuterHeadersInherit(t *testing.T) {
+	v := richLink()
+	for _, c := range []struct {
+		tos  string
+		ttl  any
+		want string
+	}{
+		{"", 64.0, " nolearning ttl 64 udpcsum|dscp         0"}, // as it comes out of JSON
+		{"0x28", 1, " nolearning tos 0x28 ttl 1 udpcsum|dscp         10"},
+		{"inherit", "inherit", " nolearning tos inherit ttl inherit udpcsum|dscp         the inner packet's (RFC 2983)"},
+	} {
+		v.TOS, v.TTL = c.tos, c.ttl
+		var b strings.Builder
+		if err := printLink(&b, v, true); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range strings.Split(c.want, "|") {
+			if !strings.Contains(b.String(), want+"\n") {
+				t.Errorf("tos %q, ttl %v: want %q in\n%s", c.tos, c.ttl, want, b.String())
+			}
+		}
+	}
+}
+
 func checkPrint(t *testing.T, v linkView, details bool, want string) {
 	t.Helper()
 	var b strings.Builder

@@ -24,7 +24,8 @@ type linkView struct {
 	PortRange    portRange              `json:"port_range"`
 	Port         uint16                 `json:"port"`
 	Learning     bool                   `json:"learning"`
-	TTL          int                    `json:"ttl"`
+	TOS          string                 `json:"tos,omitempty"`
+	TTL          any                    `json:"ttl"` // a number, or inherit
 	UDPCsum      bool                   `json:"udp_csum"`
 	SourcePorts  []uint16               `json:"source_ports,omitempty"`
 	SourcePorts6 []uint16               `json:"source_ports6,omitempty"`
@@ -79,7 +80,7 @@ func (p *plane) view() any {
 	v := linkView{
 		Name: p.name, Index: p.link.Index, MAC: p.mac.String(), MTU: p.link.MTU,
 		ID: uint32(p.network.VNI), Local: text(p.carrier.Addr), Local6: text(p.carrier.Addr6), Underlay: p.carrier.Name,
-		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TTL: p.ttl, UDPCsum: p.udpCsum != "off",
+		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TOS: p.tosWord(), TTL: p.ttlWord(), UDPCsum: p.udpCsum != "off",
 		SourcePorts: p.sockets.SourcePorts(false), SourcePorts6: p.sockets.SourcePorts(true),
 		Queues: len(p.dev.Queues), Lanes: p.sockets.Lanes(),
 		Features:   p.offloads.features(p.dev.Capabilities, u, p.priority()),

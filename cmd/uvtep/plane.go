@@ -95,7 +95,7 @@ func (p *plane) reopened() error {
 
 // newSwitch builds a switch on dev with the tables in force. mu is held.
 func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
-	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP}
+	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP, Outer: p.outer}
 	for lane := range p.sockets.Lanes() {
 		n.Ports = append(n.Ports, portOf(dev, lane))
 	}

@@ -192,7 +192,7 @@ func (a *agent) prepare() (err error) {
 	a.sockets, err = underlay.Open(underlay.Config{
 		Addr4: a.carrier.Addr, Addr6: a.carrier.Addr6, Port: a.network.Port, Lanes: a.queues,
 		SourcePorts: a.sourcePorts, SourceMin: a.sourceMin, SourceMax: a.sourceMax,
-		TTL: a.ttl, NoChecksum: a.udpCsum == "off", RecvBuffer: recvBuffer, SendBuffer: sendBuffer,
+		TTL: a.outerTTL, NoChecksum: a.udpCsum == "off", RecvBuffer: recvBuffer, SendBuffer: sendBuffer,
 		Degraded: func(feature string, why error) {
 			a.log.Warn().Str("feature", feature).Err(why).Msg("kernel feature given up")
 		},

@@ -22,9 +22,9 @@ const (
 	// sendIovs is how many slices one sendmmsg takes here: four superframes
 	// cut into segments of two slices each.
 	sendIovs = 1024
-	// sendControl holds two control messages of up to eight bytes: UDP_SEGMENT
-	// and the TOS.
-	sendControl = 2 * (unix.SizeofCmsghdr + 8)
+	// sendControl holds three control messages of up to eight bytes:
+	// UDP_SEGMENT, the TOS and the TTL.
+	sendControl = 3 * (unix.SizeofCmsghdr + 8)
 	// sendPatience is how long a full socket buffer is waited for, in
 	// milliseconds, before its datagrams are dropped: a VTEP that does not
 	// answer must not hold up the others.
@@ -55,8 +55,13 @@ type meta struct {
 	count int // datagrams
 	size  int // bytes each, the last may be shorter
 	bytes int
-	tos   uint8
+	mark  mark
 }
+
+// mark is what the outer headers of a run have in common besides the addresses.
+type mark struct{ tos, ttl uint8 }
+
+func markOf(d *encap.Datagram) mark { return mark{d.TOS, d.TTL} }
 
 // NewSender returns a Sender.
 func (u *Underlay) NewSender() *Sender { return &Sender{u: u} }
@@ -141,7 +146,7 @@ func (s *Sender) runs(fd int, ds []encap.Datagram, i int32) {
 			continue
 		}
 		m := &s.metas[s.nMsg]
-		*m = meta{count: 1, size: size, bytes: size, tos: d.TOS}
+		*m = meta{count: 1, size: size, bytes: size, mark: markOf(d)}
 		for i = s.groups.next[i]; i != none; i = s.groups.next[i] {
 			n := length(&ds[i])
 			if !s.joins(m, &ds[i], n) {
@@ -161,7 +166,7 @@ func (s *Sender) runs(fd int, ds []encap.Datagram, i int32) {
 
 // joins says whether a datagram of n bytes can go on the run m.
 func (s *Sender) joins(m *meta, d *encap.Datagram, n int) bool {
-	return n <= m.size && n > 0 && d.TOS == m.tos && m.count < maxSegments && m.bytes+n <= maxRun &&
+	return n <= m.size && n > 0 && markOf(d) == m.mark && m.count < maxSegments && m.bytes+n <= maxRun &&
 		s.nIov+len(d.Data) <= sendIovs && !s.u.noSegment.Load()
 }
 
@@ -202,9 +207,7 @@ func (s *Sender) finish(m *meta) {
 	if m.count > 1 {
 		n += putControl(c[n:], unix.IPPROTO_UDP, unix.UDP_SEGMENT, 2, uint32(m.size))
 	}
-	if m.tos != 0 {
-		n += putTOS(c[n:], s.names[s.nMsg].Family, m.tos)
-	}
+	n += m.mark.put(c[n:], s.names[s.nMsg].Family)
 	h.Control, h.Controllen = nil, 0
 	if n > 0 {
 		h.Control = &c[0]
@@ -311,10 +314,7 @@ func (s *Sender) each(fd, at int) {
 	m, h := &s.metas[at], &s.hdrs[at].hdr
 	iovs := unsafe.Slice(h.Iov, int(h.Iovlen))
 	var ctrl [sendControl]byte
-	n := 0
-	if m.tos != 0 {
-		n = putTOS(ctrl[:], s.names[at].Family, m.tos)
-	}
+	n := m.mark.put(ctrl[:], s.names[at].Family)
 	for left := m.bytes; left > 0; {
 		size := min(m.size, left)
 		left -= size
@@ -392,11 +392,20 @@ func putSockaddr(sa *unix.RawSockaddrInet6, d *encap.Datagram) uint32 {
 	return unix.SizeofSockaddrInet6
 }
 
-func putTOS(b []byte, family uint16, tos uint8) int {
-	if family == unix.AF_INET {
-		return putControl(b, unix.IPPROTO_IP, unix.IP_TOS, 4, uint32(tos))
+// put writes the control messages of what is not the socket's own, and returns
+// the space they take.
+func (m mark) put(b []byte, family uint16) (n int) {
+	level, tos, ttl := int32(unix.IPPROTO_IP), int32(unix.IP_TOS), int32(unix.IP_TTL)
+	if family == unix.AF_INET6 {
+		level, tos, ttl = unix.IPPROTO_IPV6, unix.IPV6_TCLASS, unix.IPV6_HOPLIMIT
 	}
-	return putControl(b, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 4, uint32(tos))
+	if m.tos != 0 {
+		n += putControl(b[n:], level, tos, 4, uint32(m.tos))
+	}
+	if m.ttl != 0 {
+		n += putControl(b[n:], level, ttl, 4, uint32(m.ttl))
+	}
+	return n
 }
 
 // putControl writes one control message of a 2 or 4 byte integer and returns
