@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -103,6 +104,47 @@ func TestARefusedRunKeepsItsOuterHeader(t *testing.T) {
 	for i := range uint32(3) {
 		if n, ttl := receivedTTL(t, conn); n != i || ttl != 9 {
 			t.Errorf("datagram %d: got number %d with TTL %d, want TTL 9", i, n, ttl)
+		}
+	}
+}
+
+// A datagram without a checksum is taken over IPv4 (RFC 7348 §5) and not over
+// IPv6 (RFC 6935 §5), where a broken address would go unseen.
+func TestZeroChecksumIsTakenOverIPv4Alone(t *testing.T) {
+	for _, c := range []struct {
+		at            netip.Addr
+		level, option int
+		want          []uint32
+	}{
+		{loopback, unix.SOL_SOCKET, unix.SO_NO_CHECK, []uint32{0, 1}},
+		{netip.IPv6Loopback(), unix.IPPROTO_UDP, unix.UDP_NO_CHECK6_TX, []uint32{1}},
+	} {
+		conf := Config{Addr4: c.at, NoChecksum: true}
+		if c.at.Is6() {
+			conf = Config{Addr6: c.at, NoChecksum: true}
+		}
+		u := open(t, conf)
+		conn := plainSocket(t, c.at)
+		raw, err := conn.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint32(2) { // without a checksum, then with one
+			if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), c.level, c.option, 1-int(i)) }); e != nil || err != nil {
+				t.Fatal(e, err)
+			}
+			b := numbered(netip.AddrPort{}, 0, i, 64, false).Data[0]
+			if _, err := conn.WriteToUDPAddrPort(b, netip.AddrPortFrom(c.at, u.conf.Port)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		datagrams, _, _ := receive(t, u.Receivers(0)[0], len(c.want))
+		var got []uint32
+		for _, b := range datagrams {
+			got = append(got, binary.BigEndian.Uint32(b[4:]))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got datagrams %d, want %d", c.at, got, c.want)
 		}
 	}
 }

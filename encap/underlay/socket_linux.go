@@ -245,6 +245,10 @@ func dropAll(fd int) error {
 func outerHeader(fd int, six bool, c Config) error {
 	if six {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+		// A flow label for each source port (RFC 6438), also where
+		// net.ipv6.auto_flowlabels leaves it to the socket; Linux before 3.17
+		// has none. The checksum stays on: RFC 6936 §4.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_AUTOFLOWLABEL, 1)
 		return errors.Join(
 			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, c.TTL),
 			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO))
