@@ -85,6 +85,10 @@ func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t 
 		o.tally.count(DropOffload, 1, len(f))
 		return
 	}
+	if !o.floods.take(len(vteps)) {
+		o.tally.count(DropFloodRate, 1, len(f))
+		return
+	}
 	o.tally.count(Replicate, 1, len(f))
 	rec = rec[VnetLen-encap.HeaderLen:]
 	encap.PutHeader(rec, o.net.VNI)
@@ -100,6 +104,10 @@ func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.D
 	segments := o.segments(h, f)
 	if segments == nil {
 		o.tally.count(DropOffload, 1, len(f))
+		return
+	}
+	if !o.floods.take(len(segments) * len(vteps)) {
+		o.tally.count(DropFloodRate, 1, len(f))
 		return
 	}
 	o.tally.count(Replicate, len(segments), len(f))

@@ -33,6 +33,7 @@ type outbound struct {
 	reply  [][]byte   // two slices for each answer of a batch
 	out    [][][]byte // the answers of this batch
 	curb   curb       // on those to frames that are too big
+	floods *meter
 	tally  tally
 	count  *Counters
 }
@@ -49,6 +50,7 @@ func (s *Switch) newOutbound(n *network, lane int) *outbound {
 		reply:  make([][]byte, 2*outFrames),
 		out:    make([][][]byte, 0, outFrames),
 		curb:   newCurb(),
+		floods: s.floods,
 		count:  s.count.counters(),
 	}
 	encap.PutHeader(o.header, n.VNI)

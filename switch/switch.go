@@ -67,6 +67,9 @@ type Config struct {
 	Networks  []Network
 	Receivers [][]Receiver // by lane
 	NewSender func() Sender
+	// FloodRate is how many copies of flooded frames may leave a second, over
+	// all lanes and networks; 0: any number.
+	FloodRate int
 	// Wake makes all Reads and Recvs that wait return, so that Run can end.
 	Wake func()
 	// Begin, if not nil, is called by every goroutine of the data path before it
@@ -79,6 +82,7 @@ type Switch struct {
 	conf     Config
 	networks []*network
 	count    *Totals
+	floods   *meter
 
 	mu     sync.Mutex
 	epochs []*epoch // guarded by mu: of the goroutines that write to the TAPs
@@ -122,7 +126,7 @@ func (t *Totals) Stats() (s Stats) {
 // New makes a switch that counts in count. A network's tables are empty, and
 // nothing of it is forwarded, until SetTables is called.
 func New(c Config, count *Totals) (*Switch, error) {
-	s := &Switch{conf: c, count: count}
+	s := &Switch{conf: c, count: count, floods: newMeter(c.FloodRate)}
 	for _, n := range c.Networks {
 		if len(n.Ports) == 0 || len(n.Ports) != len(c.Receivers) {
 			return nil, fmt.Errorf("VNI %s: %d TAP queues for %d lanes", n.VNI, len(n.Ports), len(c.Receivers))

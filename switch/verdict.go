@@ -46,6 +46,8 @@ const (
 	DropGratuitous
 	// DropTooBig: larger than the path to the VTEP takes.
 	DropTooBig
+	// DropFloodRate: more was flooded of late than Config.FloodRate allows.
+	DropFloodRate
 	// DropOffload: the virtio header does not fit the frame.
 	DropOffload
 
@@ -85,7 +87,7 @@ var verdictNames = [numVerdicts]string{
 	DropLinkControl: "DropLinkControl", DropToSelf: "DropToSelf", DropLocal: "DropLocal", DropUnknownUnicast: "DropUnknownUnicast",
 	DropBroadcast: "DropBroadcast", DropMulticast: "DropMulticast", DropARPSilent: "DropARPSilent",
 	DropARPUnknown: "DropARPUnknown", DropARPMalformed: "DropARPMalformed", DropARPConflict: "DropARPConflict",
-	DropGratuitous: "DropGratuitous", DropTooBig: "DropTooBig", DropOffload: "DropOffload",
+	DropGratuitous: "DropGratuitous", DropTooBig: "DropTooBig", DropFloodRate: "DropFloodRate", DropOffload: "DropOffload",
 	Deliver: "Deliver", DropRuntDatagram: "DropRuntDatagram", DropNoVNI: "DropNoVNI", DropReserved: "DropReserved",
 	DropForeignVNI: "DropForeignVNI", DropUnknownVTEP: "DropUnknownVTEP", DropRuntFrame: "DropRuntFrame",
 	DropInnerSource: "DropInnerSource", DropInnerLinkControl: "DropInnerLinkControl", DropSpoofed: "DropSpoofed",

@@ -126,6 +126,7 @@ type runFlags struct {
 	queues         int
 	sourcePorts    int
 	sourceRange    string
+	floodRate      int
 	offload        string
 	mtu            int
 	udpCsum        string
@@ -171,6 +172,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&r.queues, "queues", min(runtime.NumCPU(), 4), "TAP and socket queue pairs")
 	f.IntVar(&r.sourcePorts, "source-ports", 8, "outer UDP source ports in use")
 	f.StringVar(&r.sourceRange, "source-port-range", "49152-65535", "range of the outer UDP source ports")
+	f.IntVar(&r.floodRate, "flood-rate", 10000, "copies of broadcast and multicast frames that leave a second at most, where the network floods; 0: any number")
 	f.IntVar(&r.nice, "nice", -5, "niceness of the data path's threads, -20 to 19; 0 leaves them to the kernel")
 	f.StringVar(&r.offload, "offload", offloadAuto, "auto: segmentation offloads where the kernel has them; off: a plain TAP")
 	f.IntVar(&r.mtu, "mtu", 0, "MTU of the TAP in bytes (default from the underlay)")
@@ -243,6 +245,9 @@ func (r *runFlags) validate() error {
 		fault("--source-ports %d: want 1 to 256", r.sourcePorts)
 	}
 	check(r.parseRange())
+	if r.floodRate < 0 {
+		fault("--flood-rate %d: want copies a second, or 0 for any number", r.floodRate)
+	}
 	if r.nice < wait.Rudest || r.nice > wait.Nicest {
 		fault("--nice %d: want %d to %d", r.nice, wait.Rudest, wait.Nicest)
 	}

@@ -27,7 +27,7 @@ func printLink(w io.Writer, v linkView, details bool) error {
 	}
 	line("recv_buffer", "%s", v.RecvBuffer)
 	line("send_buffer", "%s", v.SendBuffer)
-	line("flood", "%s", onOff(v.Rules.Flood))
+	line("flood", "%s", v.Rules.flooding())
 	line("inner_vlan", "%s", v.Rules.InnerVLAN)
 	line("reserved", "%s", v.Rules.Reserved)
 	line("unknown_vtep", "%s", v.Rules.UnknownVTEP)
@@ -94,9 +94,12 @@ func (b bufferView) String() string {
 	return fmt.Sprintf("%d bytes: %s", b.Granted, b.Reason)
 }
 
-func onOff(on bool) string {
-	if on {
-		return "on"
+func (r rulesView) flooding() string {
+	switch {
+	case !r.Flood:
+		return "off"
+	case r.FloodRate == 0:
+		return "on, without limit"
 	}
-	return "off"
+	return fmt.Sprintf("on, at most %d copies a second", r.FloodRate)
 }

@@ -67,6 +67,7 @@ type bufferView struct {
 // rulesView is what the network's configuration has chosen.
 type rulesView struct {
 	Flood       bool   `json:"flood"`
+	FloodRate   int    `json:"flood_rate"` // copies a second; 0: any number
 	InnerVLAN   string `json:"inner_vlan"`
 	Reserved    string `json:"reserved_bits"`
 	UnknownVTEP string `json:"unknown_vtep"`
@@ -95,6 +96,7 @@ func (p *plane) view() any {
 		n = p.tables.Network
 	}
 	v.Rules = rulesOf(n)
+	v.Rules.FloodRate = p.floodRate
 	return v
 }
 

@@ -103,6 +103,7 @@ func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
 		Networks:  []vswitch.Network{n},
 		NewSender: func() vswitch.Sender { return p.sockets.NewSender() },
 		Wake:      func() { p.sockets.Wake(); dev.Wake() },
+		FloodRate: p.floodRate,
 		Begin:     p.begin,
 	}
 	for lane := range p.sockets.Lanes() {
