@@ -142,6 +142,15 @@ func readND(f ether.Frame) (message, Action) {
 	return v.message(f), Answer
 }
 
+// Advertised returns the address that an IPv6 packet, if it is a neighbour
+// advertisement, says its sender has, else the zero Addr.
+func Advertised(p ether.IPv6) netip.Addr {
+	if !p.Valid() || p.NextHeader() != icmpv6 || p.PayloadLen() < ndLen || NDView(p).Type() != ndAdvertise {
+		return netip.Addr{}
+	}
+	return NDView(p).Target()
+}
+
 // message is what v says, in the frame f.
 func (v NDView) message(f ether.Frame) message {
 	p, m := ether.IPv6(v), message{target: v.Target()}

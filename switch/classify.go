@@ -93,6 +93,14 @@ func Accept(d []byte, src netip.Addr, tos uint8, s *Self, t *Tables) Verdict {
 	if v := acceptFrame(f, src, s, t); v != Deliver {
 		return v
 	}
+	return concede(f, src, tos, s, t)
+}
+
+// concede is what is asked of every frame, also of one that is like the last.
+func concede(f ether.Frame, src netip.Addr, tos uint8, s *Self, t *Tables) Verdict {
+	if t.Sources != nil && !t.honest(f, src, s) {
+		return DropSourceIP
+	}
 	return mark(f, tos)
 }
 

@@ -246,9 +246,13 @@ func FuzzClassify(f *testing.F) {
 func FuzzAccept(f *testing.F) {
 	f.Add(datagram(vni, frame(macSelf, macB)), uint8(0))
 	f.Add(datagram(vni, frame(macSelf, macB))[:9], uint8(3)) // one byte of inner frame
+	f.Add(datagram(vni, advert(f, "fd00:2::9", "fd00:2::9")), uint8(0))
+	f.Add(datagram(vni, arpRequest(ether.Broadcast, macB, ipB, ipC)[:20]), uint8(0))
 	f.Fuzz(func(t *testing.T, d []byte, tos uint8) {
-		if v := Accept(d, outerB, tos, &self, testTables(Policy{PassTags: true})); !v.Inbound() {
-			t.Errorf("verdict %v", v)
+		for _, tables := range []*Tables{testTables(Policy{PassTags: true}), strictTables()} {
+			if v := Accept(d, outerB, tos, &self, tables); !v.Inbound() {
+				t.Errorf("verdict %v", v)
+			}
 		}
 	})
 }

@@ -158,7 +158,7 @@ func (in *inbound) datagram(d []byte, m *encap.Message, segment int) error {
 // needs not go through again.
 func (p *inPort) accept(d []byte, m *encap.Message) Verdict {
 	if len(d) >= len(p.last) && headers(d) == p.last {
-		return mark(encap.Header(d).Payload(), m.TOS)
+		return concede(encap.Header(d).Payload(), m.Peer.Addr(), m.TOS, &p.net.Self, p.tables)
 	}
 	v := Accept(d, m.Peer.Addr(), m.TOS, &p.net.Self, p.tables)
 	if v == Deliver {

@@ -80,7 +80,7 @@ func floodBench(t *testing.T, rate int) (*outbound, *fakeWire, *Totals) {
 func TestFloodingIsBounded(t *testing.T) {
 	for _, c := range []struct{ rate, want int }{{1, 1}, {0, 20}} {
 		o, wire, totals := floodBench(t, c.rate)
-		o.floods.each *= 3600 // no test takes so long
+		o.floods.each *= 3600                     // no test takes so long
 		tables := testTables(Policy{Flood: true}) // of two VTEPs
 		const tries = 20
 		for range tries {

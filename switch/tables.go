@@ -23,6 +23,9 @@ type Tables struct {
 	MTU int
 	// Paths say what the tunnel takes.
 	Paths Paths
+	// Sources, if not nil, says whose inner source addresses are whose; frames
+	// with others' are dropped.
+	Sources *Sources
 	// Superframes says that the TAP takes superframes and unfinished
 	// checksums. Without, every frame is written whole and finished.
 	Superframes bool

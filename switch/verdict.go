@@ -71,6 +71,9 @@ const (
 	DropInnerLinkControl
 	// DropSpoofed: the inner source address is bound to another VTEP.
 	DropSpoofed
+	// DropSourceIP: the inner source IP address, or the one that ARP or ND
+	// claims, is not the sending VTEP's, and Tables.Sources asks for that.
+	DropSourceIP
 	// DropOwnSource: the inner source address is our own: a loop or a spoof.
 	DropOwnSource
 	// DropTagged: the inner frame carries a VLAN tag (RFC 7348 §6.1).
@@ -90,7 +93,7 @@ var verdictNames = [numVerdicts]string{
 	DropGratuitous: "DropGratuitous", DropTooBig: "DropTooBig", DropFloodRate: "DropFloodRate", DropOffload: "DropOffload",
 	Deliver: "Deliver", DropRuntDatagram: "DropRuntDatagram", DropNoVNI: "DropNoVNI", DropReserved: "DropReserved",
 	DropForeignVNI: "DropForeignVNI", DropUnknownVTEP: "DropUnknownVTEP", DropRuntFrame: "DropRuntFrame",
-	DropInnerSource: "DropInnerSource", DropInnerLinkControl: "DropInnerLinkControl", DropSpoofed: "DropSpoofed",
+	DropInnerSource: "DropInnerSource", DropInnerLinkControl: "DropInnerLinkControl", DropSpoofed: "DropSpoofed", DropSourceIP: "DropSourceIP",
 	DropOwnSource: "DropOwnSource", DropTagged: "DropTagged", DropECN: "DropECN",
 }
 

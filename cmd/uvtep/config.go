@@ -127,6 +127,7 @@ type runFlags struct {
 	sourcePorts    int
 	sourceRange    string
 	floodRate      int
+	strictSource   bool
 	offload        string
 	mtu            int
 	udpCsum        string
@@ -172,6 +173,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&r.queues, "queues", min(runtime.NumCPU(), 4), "TAP and socket queue pairs")
 	f.IntVar(&r.sourcePorts, "source-ports", 8, "outer UDP source ports in use")
 	f.StringVar(&r.sourceRange, "source-port-range", "49152-65535", "range of the outer UDP source ports")
+	f.BoolVar(&r.strictSource, "strict-source", false, "take only frames whose inner source IP belongs to the host that sends them: by its lease, its endpoints or as its public IP")
 	f.IntVar(&r.floodRate, "flood-rate", 10000, "copies of broadcast and multicast frames that leave a second at most, where the network floods; 0: any number")
 	f.IntVar(&r.nice, "nice", -5, "niceness of the data path's threads, -20 to 19; 0 leaves them to the kernel")
 	f.StringVar(&r.offload, "offload", offloadAuto, "auto: segmentation offloads where the kernel has them; off: a plain TAP")

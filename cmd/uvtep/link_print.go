@@ -31,6 +31,7 @@ func printLink(w io.Writer, v linkView, details bool) error {
 	line("inner_vlan", "%s", v.Rules.InnerVLAN)
 	line("reserved", "%s", v.Rules.Reserved)
 	line("unknown_vtep", "%s", v.Rules.UnknownVTEP)
+	line("source_ip", "%s", v.Rules.SourceIP)
 	if details {
 		line("unknown_mac", "dropped")
 		line("dscp", "%s", dscpWord(v.TOS))

@@ -19,7 +19,7 @@ func richLink() linkView {
 		PortRange: portRange{49152, 65535}, Port: 4789, TTL: 64, UDPCsum: true, SourcePorts: []uint16{49152, 50001},
 		Queues: 2, Lanes: 2, Offload: offloadView{Wish: "auto", Active: true}, Features: map[string]featureView{},
 		RecvBuffer: bufferView{4194304, 4194304, ""}, SendBuffer: bufferView{2097152, 2097152, ""},
-		Rules: rulesView{InnerVLAN: "dropped on receipt, stripped on sending", Reserved: "ignored and counted", UnknownVTEP: "dropped"},
+		Rules: rulesView{InnerVLAN: "dropped on receipt, stripped on sending", Reserved: "ignored and counted", UnknownVTEP: "dropped", SourceIP: "any"},
 	}
 	for _, name := range featureNames {
 		v.Features[name] = featureView{Active: true}
@@ -52,6 +52,7 @@ func TestLinkIsPrintedForPeople(t *testing.T) {
   inner_vlan   dropped on receipt, stripped on sending
   reserved     ignored and counted
   unknown_vtep dropped
+  source_ip    any
 `
 	checkPrint(t, richLink(), false, want)
 	checkPrint(t, richLink(), true, strings.Replace(want, "source_ports 2\n", "source_ports 2: 49152 50001\n", 1)+
@@ -94,6 +95,7 @@ func TestLinkTellsWhyAFeatureIsMissing(t *testing.T) {
   inner_vlan   dropped on receipt, stripped on sending
   reserved     ignored and counted
   unknown_vtep dropped
+  source_ip    any
 `)
 }
 

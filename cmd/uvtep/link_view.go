@@ -71,6 +71,7 @@ type rulesView struct {
 	InnerVLAN   string `json:"inner_vlan"`
 	Reserved    string `json:"reserved_bits"`
 	UnknownVTEP string `json:"unknown_vtep"`
+	SourceIP    string `json:"source_ip"`
 }
 
 // view tells what the data path uses now.
@@ -97,6 +98,9 @@ func (p *plane) view() any {
 	}
 	v.Rules = rulesOf(n)
 	v.Rules.FloodRate = p.floodRate
+	if v.Rules.SourceIP = "any"; p.strictSource {
+		v.Rules.SourceIP = "the sending host's"
+	}
 	return v
 }
 

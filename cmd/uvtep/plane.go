@@ -38,6 +38,7 @@ type plane struct {
 	callers      *announcer
 	base
 	paths
+	sources
 	offloads
 
 	schedule
@@ -124,7 +125,7 @@ func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
 func (p *plane) switchTables() *vswitch.Tables {
 	t := &vswitch.Tables{
 		Rev: p.tables.Rev, FDB: p.tables.FDB, ARP: p.tables.ARP, Policy: policy(p.tables.Network),
-		MTU: p.link.MTU, Paths: p.tunnelPaths(), Superframes: p.wish == offloadAuto && p.dev.Capabilities.TCP,
+		MTU: p.link.MTU, Paths: p.tunnelPaths(), Sources: p.innerSources(), Superframes: p.wish == offloadAuto && p.dev.Capabilities.TCP,
 	}
 	for _, a := range p.addrs {
 		t.Own = append(t.Own, a.Addr())

@@ -1,0 +1,156 @@
+package vswitch
+
+import (
+	"maps"
+	"net/netip"
+	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"github.com/uvtep/uvtep/arpproxy"
+	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/ether"
+	"github.com/uvtep/uvtep/fdb"
+)
+
+var (
+	outerB6 = netip.MustParseAddr("2001:db8::2")
+	outerD  = netip.MustParseAddr("192.0.2.4")
+)
+
+// strictTables are the tables of the tests where host B, which has two addresses,
+// holds 10.10.2.0/24 and fd00:2::/64, and host D a subnet of host B's range that
+// is shorter; the endpoint behind host C is the only thing that C has.
+func strictTables() *Tables {
+	t := testTables(Policy{PassTags: true})
+	b := &fdb.VTEP{To: netip.AddrPortFrom(outerB, encap.Port), Alt: outerB6}
+	c := &fdb.VTEP{To: netip.AddrPortFrom(outerC, 8472)}
+	d := &fdb.VTEP{To: netip.AddrPortFrom(outerD, encap.Port)}
+	f := t.FDB.Edit()
+	f.AddVTEP(vni, b)
+	f.AddVTEP(vni, d)
+	t.FDB = f.Table()
+	a := t.ARP.Edit()
+	a.Set(arpproxy.Key{VNI: vni, IP: netip.MustParseAddr("fe80::c")}, arpproxy.Binding{MAC: macC, Origin: fdb.Endpoint})
+	a.Set(arpproxy.Key{VNI: vni, IP: netip.MustParseAddr("10.10.2.77")}, arpproxy.Binding{MAC: macC, Origin: fdb.Static})
+	a.Set(arpproxy.Key{VNI: vni, IP: netip.MustParseAddr("10.10.1.5")}, arpproxy.Binding{MAC: macHere, Origin: fdb.Endpoint})
+	t.ARP = a.Table()
+	t.Sources = NewSources(maps.All(map[netip.Prefix]*fdb.VTEP{
+		netip.MustParsePrefix("10.10.2.0/24"): b,
+		netip.MustParsePrefix("fd00:2::/64"):  b,
+		netip.MustParsePrefix("10.10.0.0/20"): d,
+		{}:                                    d, // a lease without a subnet of this family
+	}), []*fdb.VTEP{b, c, d})
+	return t
+}
+
+// ipFrame is a frame of IP from a station nobody knows, with this source address.
+func ipFrame(t testing.TB, src string, payload ...gopacket.SerializableLayer) ether.Frame {
+	t.Helper()
+	from := netip.MustParseAddr(src)
+	eth := &layers.Ethernet{SrcMAC: macNone[:], DstMAC: macSelf[:], EthernetType: layers.EthernetTypeIPv4}
+	var ip gopacket.SerializableLayer = &layers.IPv4{Version: 4, TTL: 64, Protocol: 253, SrcIP: from.AsSlice(), DstIP: ipSelf.AsSlice()}
+	if from.Is6() {
+		eth.EthernetType = layers.EthernetTypeIPv6
+		ip6 := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: from.AsSlice(), DstIP: netip.MustParseAddr("fd00:1::1").AsSlice()}
+		for _, l := range payload {
+			if icmp, ok := l.(*layers.ICMPv6); ok {
+				_ = icmp.SetNetworkLayerForChecksum(ip6)
+			}
+		}
+		ip = ip6
+	}
+	buf := gopacket.NewSerializeBuffer()
+	all := append([]gopacket.SerializableLayer{eth, ip}, payload...)
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// advert is a neighbour advertisement from src that claims target.
+func advert(t testing.TB, src, target string) ether.Frame {
+	return ipFrame(t, src, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeNeighborAdvertisement, 0)},
+		&layers.ICMPv6NeighborAdvertisement{Flags: 0x20, TargetAddress: netip.MustParseAddr(target).AsSlice()})
+}
+
+func TestInnerSourceBelongsToTheSender(t *testing.T) {
+	arp := func(sender string) ether.Frame {
+		return arpRequest(ether.Broadcast, macNone, netip.MustParseAddr(sender), ipSelf)
+	}
+	for _, c := range []struct {
+		name string
+		f    ether.Frame
+		src  netip.Addr
+		want Verdict
+	}{
+		{"an address of the lease", ipFrame(t, "10.10.2.9"), outerB, Deliver},
+		{"an IPv6 address of the lease", ipFrame(t, "fd00:2::9"), outerB, Deliver},
+		{"from the sender's other address", ipFrame(t, "10.10.2.9"), outerB6, Deliver},
+		{"the address of the lease itself", ipFrame(t, "10.10.2.0"), outerB, Deliver},
+		{"an address of another's lease", ipFrame(t, "10.10.2.9"), outerC, DropSourceIP},
+		{"an IPv6 address of another's lease", ipFrame(t, "fd00:2::9"), outerC, DropSourceIP},
+		{"an address of a shorter lease", ipFrame(t, "10.10.4.9"), outerD, Deliver},
+		{"an address of a lease within one's own", ipFrame(t, "10.10.2.9"), outerD, DropSourceIP},
+		{"the sender's public address", ipFrame(t, "192.0.2.3"), outerC, Deliver},
+		{"the sender's other public address", ipFrame(t, "2001:db8::2"), outerB, Deliver},
+		{"another's public address", ipFrame(t, "192.0.2.2"), outerC, DropSourceIP},
+		{"an endpoint's address", ipFrame(t, "10.10.3.7"), outerC, Deliver},
+		{"an endpoint's address from elsewhere", ipFrame(t, "10.10.3.7"), outerB, DropSourceIP},
+		{"a static entry within another's lease", ipFrame(t, "10.10.2.77"), outerC, Deliver},
+		{"what a static entry took out of the lease", ipFrame(t, "10.10.2.77"), outerB, DropSourceIP},
+		{"a station of this host", ipFrame(t, "10.10.1.5"), outerD, DropSourceIP},
+		{"an address of nobody", ipFrame(t, "203.0.113.9"), outerB, DropSourceIP},
+		{"an IPv6 address of nobody", ipFrame(t, "2001:db8:9::9"), outerB, DropSourceIP},
+		{"no address yet", ipFrame(t, "0.0.0.0"), outerB, Deliver},
+		{"no IPv6 address yet", ipFrame(t, "::"), outerB, Deliver},
+		{"a link-local address", ipFrame(t, "fe80::9"), outerB, Deliver},
+		{"a link-local address that is bound", ipFrame(t, "fe80::c"), outerC, Deliver},
+		{"a link-local address that is bound elsewhere", ipFrame(t, "fe80::c"), outerB, DropSourceIP},
+		{"a link-local IPv4 address", ipFrame(t, "169.254.1.1"), outerB, DropSourceIP},
+		{"a tagged frame", tagged(ipFrame(t, "10.10.2.9")), outerC, DropSourceIP},
+		{"IPv4 cut short", ipFrame(t, "10.10.2.9")[:30], outerB, DropSourceIP},
+		{"IPv6 cut short", ipFrame(t, "fd00:2::9")[:50], outerB, DropSourceIP},
+		{"ARP from the lease", arp("10.10.2.9"), outerB, Deliver},
+		{"ARP from another's lease", arp("10.10.2.9"), outerC, DropSourceIP},
+		{"an ARP probe", arp("0.0.0.0"), outerC, Deliver},
+		{"an advertisement", advert(t, "fd00:2::9", "fd00:2::9"), outerB, Deliver},
+		{"an advertisement of another's address", advert(t, "2001:db8::2", "fd00:9::9"), outerB, DropSourceIP},
+		{"neither IP nor ARP", frame(macSelf, macNone), outerC, Deliver},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tables := strictTables()
+			if got := Accept(datagram(vni, c.f), c.src, 0, &self, tables); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+			tables.Sources = nil
+			if got := Accept(datagram(vni, c.f), c.src, 0, &self, tables); got != Deliver {
+				t.Errorf("not asked for: got %v, want %v", got, Deliver)
+			}
+		})
+	}
+}
+
+// A datagram with the headers of the one before it may have another source.
+func TestEachInnerSourceOfAMessageIsLookedAt(t *testing.T) {
+	b := start(t, Policy{})
+	b.sw.SetTables(vni, strictTables())
+	good, bad := datagram(vni, ipFrame(t, "10.10.2.9")), datagram(vni, ipFrame(t, "10.10.4.9"))
+	all := append(append(append([]byte(nil), good...), bad...), good...)
+	b.wire.in <- []encap.Message{{Peer: netip.AddrPortFrom(outerB, 4789), Data: all, Segment: len(good)}}
+	b.wire.in <- nil // taken when the first is done with
+	if s := b.stats(t); s.Frames[Deliver] != 2 || s.Frames[DropSourceIP] != 1 {
+		t.Errorf("%d delivered, %d dropped; want 2, 1", s.Frames[Deliver], s.Frames[DropSourceIP])
+	}
+}
+
+func TestSourcesDoNotAllocate(t *testing.T) {
+	tables := strictTables()
+	for _, f := range []ether.Frame{ipFrame(t, "10.10.4.9"), ipFrame(t, "fd00:2::9"), advert(t, "fd00:2::9", "fd00:2::9")} {
+		d := datagram(vni, f)
+		if n := testing.AllocsPerRun(100, func() { Accept(d, outerB, 0, &self, tables) }); n != 0 {
+			t.Errorf("got %v allocations a frame, want 0", n)
+		}
+	}
+}
