@@ -38,6 +38,13 @@ func printLink(w io.Writer, v linkView, details bool) error {
 		line("ecn", "RFC 6040, both ways")
 		line("df", "set")
 	}
+	for _, port := range slices.Sorted(maps.Keys(v.AlsoListen)) {
+		if why := v.AlsoListen[port].Reason; why != "" {
+			line("also_listen", "%d: not now: %s", port, why)
+			continue
+		}
+		line("also_listen", "%d", port)
+	}
 	for _, vtep := range slices.SortedFunc(maps.Keys(v.Paths), netip.Addr.Compare) {
 		line("narrow_path", "%s: %d bytes", vtep, v.Paths[vtep])
 	}

@@ -71,6 +71,7 @@ func TestLinkTellsWhyAFeatureIsMissing(t *testing.T) {
 	v.Features["tso"] = featureView{Reason: "it needs vnet_hdr"}
 	v.Features["uso"] = featureView{}
 	v.RecvBuffer = bufferView{4194304, 212992, "operation not permitted"}
+	v.AlsoListen = map[uint16]featureView{8473: {Reason: "it is taken"}, 8472: {Active: true}}
 	checkPrint(t, v, false, `vxlan id 1 local 2001:db8::1 dev eth0 srcport 49152 65535 dstport 4789 nolearning ttl 64 noudpcsum
   tap          uvtep.1
   index        4
@@ -96,6 +97,8 @@ func TestLinkTellsWhyAFeatureIsMissing(t *testing.T) {
   reserved     ignored and counted
   unknown_vtep dropped
   source_ip    any
+  also_listen  8472
+  also_listen  8473: not now: it is taken
 `)
 }
 

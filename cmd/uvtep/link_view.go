@@ -23,6 +23,7 @@ type linkView struct {
 	Underlay     string                 `json:"link"`
 	PortRange    portRange              `json:"port_range"`
 	Port         uint16                 `json:"port"`
+	AlsoListen   map[uint16]featureView `json:"also_listen,omitempty"` // further ports
 	Learning     bool                   `json:"learning"`
 	TOS          string                 `json:"tos,omitempty"`
 	TTL          any                    `json:"ttl"` // a number, or inherit
@@ -89,7 +90,7 @@ func (p *plane) view() any {
 		RecvBuffer: bufferView{recvBuffer, u.RecvBuffer / 2, u.Reason["recv_buffer"]}, // the kernel counts double (socket(7))
 		SendBuffer: bufferView{sendBuffer, u.SendBuffer / 2, u.Reason["send_buffer"]},
 	}
-	v.Paths = p.narrow
+	v.Paths, v.AlsoListen = p.narrow, p.also()
 	tso := v.Features["tso"]
 	v.Offload = offloadView{p.wish, tso.Active, tso.Reason}
 	n := p.network

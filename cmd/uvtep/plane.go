@@ -39,6 +39,7 @@ type plane struct {
 	base
 	paths
 	sources
+	listening
 	offloads
 
 	schedule
@@ -48,7 +49,7 @@ func newPlane(a *agent, mtu int) *plane {
 	p := &plane{
 		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
 		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), paths: newPaths(),
-		base: base{moved: make(chan struct{})}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
+		base: base{moved: make(chan struct{})}, listening: listening{ports: a.network.AlsoListen, relisten: len(a.network.AlsoListen) > 0}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
 	}
 	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
 		// Until the lease says otherwise: with its last address a TAP that
@@ -62,6 +63,9 @@ func newPlane(a *agent, mtu int) *plane {
 func (p *plane) open() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.relisten {
+		p.listen()
+	}
 	return p.reopened()
 }
 
@@ -185,6 +189,7 @@ func (p *plane) publish(t *etcdsync.Tables) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tables = t
+	p.listenTo(t.Network.AlsoListen)
 	p.retable()
 	p.applyRoutes()
 	p.callers.add(t.Changed)
@@ -232,7 +237,7 @@ func (p *plane) narrowMTU() int {
 
 // run switches until ctx ends. A TAP that is removed is made anew.
 func (p *plane) run(ctx context.Context) error {
-	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.measure)
+	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.measure, p.listenAgain)
 }
 
 // reserve makes room for the goroutines of the data path: they wait in system
@@ -294,7 +299,10 @@ func (p *plane) replay() error {
 		if err := p.sockets.Move(p.carrier.Addr, p.carrier.Addr6); err != nil {
 			return err
 		}
-		p.rebind = false
+		p.rebind, p.relisten = false, p.relisten || len(p.ports) > 0
+	}
+	if p.relisten {
+		p.listen()
 	}
 	if err := p.reopened(); err != nil {
 		return err

@@ -2,7 +2,8 @@
 //
 // There are two kinds of socket. Receivers are bound to the VTEP's port, one a
 // lane and address family, sharing the port by SO_REUSEPORT; the kernel gives
-// each sender's flow to one of them. Sources are bound to a port of their own
+// each sender's flow to one of them. There may be such receivers on further
+// ports, for a time when VTEPs go from one port to another. Sources are bound to a port of their own
 // from which datagrams leave, so that routers on the way can spread flows
 // (RFC 7348 §5 asks for a source port hashed from the inner headers); they
 // receive nothing and say so with a filter that drops everything.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,7 @@ type Underlay struct {
 	conf      Config
 	receivers [][]*Receiver // by lane
 	sources   [2][]source   // by family: 0 IPv4, 1 IPv6
+	also      []*also       // further ports that are received on
 	lock      int           // abstract unix socket: one agent a namespace and port
 	stop      *wait.Stop
 	count     counters
@@ -308,7 +310,7 @@ func (u *Underlay) adoptOne(f *os.File, receivers *[2][]int) error {
 	return nil
 }
 
-// Files returns duplicates of all sockets, for handing them to a successor.
+// Files returns duplicates of all sockets but those of further ports, for handing them to a successor.
 // The caller closes them.
 func (u *Underlay) Files() ([]*os.File, error) {
 	var out []*os.File
@@ -333,8 +335,14 @@ func (u *Underlay) Files() ([]*os.File, error) {
 	return out, errors.Join(errs...)
 }
 
-// Receivers returns the receivers of a lane, one an address family.
-func (u *Underlay) Receivers(lane int) []*Receiver { return u.receivers[lane] }
+// Receivers returns the receivers of a lane, one an address family and port.
+func (u *Underlay) Receivers(lane int) []*Receiver {
+	rs := slices.Clone(u.receivers[lane])
+	for _, a := range u.also {
+		rs = append(rs, a.receivers[lane]...)
+	}
+	return rs
+}
 
 // Lanes is how many lanes there are.
 func (u *Underlay) Lanes() int { return u.conf.Lanes }
@@ -410,7 +418,10 @@ func (u *Underlay) closeSockets() error {
 			errs = append(errs, unix.Close(s.fd))
 		}
 	}
-	u.receivers, u.sources = nil, [2][]source{}
+	for _, a := range u.also {
+		errs = append(errs, a.close())
+	}
+	u.receivers, u.sources, u.also = nil, [2][]source{}, nil
 	return errors.Join(errs...)
 }
 
