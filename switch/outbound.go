@@ -34,6 +34,7 @@ type outbound struct {
 	out    [][][]byte // the answers of this batch
 	curb   curb       // on those to frames that are too big
 	floods *meter
+	spot   *spotter
 	tally  tally
 	count  *Counters
 }
@@ -51,6 +52,7 @@ func (s *Switch) newOutbound(n *network, lane int) *outbound {
 		out:    make([][][]byte, 0, outFrames),
 		curb:   newCurb(),
 		floods: s.floods,
+		spot:   newSpotter(n.Sightings, lane, n.MAC),
 		count:  s.count.counters(),
 	}
 	encap.PutHeader(o.header, n.VNI)
@@ -78,6 +80,7 @@ func (o *outbound) run() error {
 // batch does away with the n frames read.
 func (o *outbound) batch(n int) error {
 	t := o.net.tables.Load()
+	o.spot.begin()
 	for _, rec := range o.frames[:n] {
 		o.frame(rec, t)
 	}
@@ -96,6 +99,9 @@ func (o *outbound) frame(rec []byte, t *Tables) {
 		o.tally.extra[Stripped]++
 	}
 	d := Classify(f, &o.net.Self, t).Fit(packetLen(h, f), t)
+	if d.Verdict.fromStation() {
+		o.spot.look(f)
+	}
 	switch d.Verdict {
 	case Forward:
 		o.forward(Forward, rec, h, f, d.VTEP.To)

@@ -60,6 +60,8 @@ type Network struct {
 	// MergeUDP says that the TAP takes superframes of UDP (Linux 6.2), where it
 	// takes superframes at all: see Tables.Superframes.
 	MergeUDP bool
+	// Sightings, if not nil, are told which stations are behind the TAP.
+	Sightings *Sightings
 }
 
 // Config is what a switch is made of.
@@ -131,6 +133,9 @@ func New(c Config, count *Totals) (*Switch, error) {
 		if len(n.Ports) == 0 || len(n.Ports) != len(c.Receivers) {
 			return nil, fmt.Errorf("VNI %s: %d TAP queues for %d lanes", n.VNI, len(n.Ports), len(c.Receivers))
 		}
+		if n.Sightings != nil && len(n.Sightings.rings) != len(n.Ports) {
+			return nil, fmt.Errorf("VNI %s: sightings of %d lanes for %d", n.VNI, len(n.Sightings.rings), len(n.Ports))
+		}
 		w := &network{Network: n, front: n.Ports[0].Writer()}
 		w.tables.Store(&Tables{})
 		s.networks = append(s.networks, w)
@@ -154,6 +159,20 @@ func (s *Switch) Announce(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
 		return nil
 	}
 	f := arpproxy.Announce(make([]byte, arpproxy.MaxLen), ip, mac)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, err := n.front.Write([][][]byte{{noVnet, f}})
+	return err
+}
+
+// Ask asks the station mac behind the TAP of a network whether it still has ip:
+// its answer, an ARP reply or a neighbour advertisement, is a sighting.
+func (s *Switch) Ask(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
+	n := s.network(v)
+	if n == nil || !ip.IsValid() {
+		return nil
+	}
+	f := arpproxy.Ask(make([]byte, arpproxy.MaxLen), ip, mac, n.MAC)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, err := n.front.Write([][][]byte{{noVnet, f}})

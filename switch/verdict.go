@@ -108,6 +108,12 @@ func (v Verdict) String() string {
 // Inbound reports whether the verdict is one on a datagram from the underlay.
 func (v Verdict) Inbound() bool { return v >= Deliver }
 
+// fromStation reports whether a frame from the TAP with this verdict shows that
+// the station it names as its source is there.
+func (v Verdict) fromStation() bool {
+	return v != DropShort && v != DropSource && v != DropLinkControl
+}
+
 // Verdicts returns all verdicts, in the order of the constants.
 func Verdicts() []Verdict {
 	out := make([]Verdict, numVerdicts)
