@@ -184,7 +184,7 @@ func (b *board) showMAC(k fdb.Key) {
 		b.fdb.Delete(k)
 		return
 	}
-	entry := fdb.Entry{VTEP: b.placeOf(r, k), Origin: r.origin, Rev: r.rev}
+	entry := fdb.Entry{VTEP: b.placeOf(r, k), Origin: r.origin, Rev: r.rev, Seq: r.seq}
 	if old, ok := b.fdb.Lookup(k); ok && old == entry {
 		return
 	}

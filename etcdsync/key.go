@@ -100,6 +100,16 @@ func parseStation(s string) (encap.VNI, ether.Addr, error) {
 // hostKey is where a host writes about itself.
 func hostKey(node string) string { return hostsDir + node + "/host" }
 
+// endpointsDir is where a host writes about the stations behind it in a network.
+func endpointsDir(node string, vni encap.VNI) string {
+	return hostsDir + node + "/endpoints/" + vni.String() + "/"
+}
+
+// staticKey is where an operator writes about a station.
+func staticKey(vni encap.VNI, mac ether.Addr) string {
+	return staticDir + vni.String() + "/" + mac.String()
+}
+
 // subnets are what a host leases: an IPv4 and an IPv6 range, either of which
 // may be the zero Prefix.
 type subnets struct{ v4, v6 netip.Prefix }

@@ -16,6 +16,7 @@ type Registration struct {
 	log     zerolog.Logger
 	alarm   zerolog.Logger // limited
 	updated chan struct{}  // Update was called
+	living  *lifeline      // the liveness lease, for who binds keys to it
 
 	mu      sync.Mutex
 	claim   Claim        // its addresses are those of the last Update, guarded by mu; the rest stays
@@ -37,7 +38,7 @@ type Registration struct {
 
 func newRegistration(s *Store, c Claim) *Registration {
 	return &Registration{
-		store: s, log: s.log, alarm: limited(s.log), claim: c, updated: make(chan struct{}, 1),
+		store: s, log: s.log, alarm: limited(s.log), claim: c, updated: make(chan struct{}, 1), living: newLifeline(),
 		tenancy: tenancy{ttl: c.LeaseTTL}, liveness: tenancy{ttl: c.LivenessTTL},
 		past: []netip.Addr{c.PublicIP, c.PublicIPv6},
 	}

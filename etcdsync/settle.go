@@ -130,6 +130,7 @@ func (r *Registration) settleHost(ctx context.Context, record *mvccpb.KeyValue) 
 	if err := s.renew(ctx, &r.liveness); err != nil {
 		return err
 	}
+	r.living.set(r.liveness.id)
 	claim := r.current()
 	value, err := claim.hostValue(r.held()).marshal()
 	if err != nil {

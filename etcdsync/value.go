@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -183,27 +184,58 @@ func parseHost(b []byte) (hostValue, error) {
 
 // endpointValue is a station behind the host that writes it.
 type endpointValue struct {
-	ips []netip.Addr
-	seq uint64 // grows at each move (RFC 7432 §15)
+	ips   []netip.Addr
+	seq   uint64    // grows at each move (RFC 7432 §15)
+	since time.Time // when the host saw it first, for people; the zero Time when it does not say
+}
+
+type endpointText struct {
+	IPs    []netip.Addr
+	Seq    uint64
+	Since  time.Time `json:",omitzero"`
+	Schema int
+}
+
+// marshal returns the value as it is written.
+func (e endpointValue) marshal() ([]byte, error) {
+	if e.ips == nil {
+		e.ips = []netip.Addr{}
+	}
+	return json.Marshal(endpointText{e.ips, e.seq, e.since, schema})
 }
 
 // parseEndpoint reads what a host says about a station.
 func parseEndpoint(b []byte) (endpointValue, error) {
 	var t struct {
-		IPs []string
-		Seq uint64
+		IPs   []string
+		Seq   uint64
+		Since any
 	}
 	if err := unmarshalOurs(b, &t); err != nil {
 		return endpointValue{}, err
 	}
 	ips, err := stationAddrs(t.IPs)
-	return endpointValue{ips, t.Seq}, err
+	text, _ := t.Since.(string)
+	since, _ := time.Parse(time.RFC3339, text) // whatever it is, the tables do without
+	return endpointValue{ips, t.Seq, since}, err
 }
 
 // staticValue is a station as an operator wrote it down.
 type staticValue struct {
 	ips  []netip.Addr
 	vtep netip.Addr
+}
+
+// marshal returns the value as it is written.
+func (s staticValue) marshal() ([]byte, error) {
+	if s.ips == nil {
+		s.ips = []netip.Addr{}
+	}
+	return json.Marshal(struct {
+		IPs    []netip.Addr
+		VTEP   netip.Addr
+		Schema int
+	}{s.ips, s.vtep, schema})
 }
 
 // parseStatic reads what an operator says about a station.

@@ -188,7 +188,7 @@ func TestHostRecordsOfAnyUvtepNearAreRead(t *testing.T) {
 func TestEndpointsAndStaticEntriesAreRead(t *testing.T) {
 	ips := []netip.Addr{addr("10.10.3.7"), addr("fd00::7")}
 	e, err := parseEndpoint([]byte(`{"IPs":["10.10.3.7","fd00::7","10.10.3.7","::ffff:10.10.3.7"],"Seq":3}`))
-	if diff := cmp.Diff(e, endpointValue{ips, 3}, cmpNetip, cmpValues); err != nil || diff != "" {
+	if diff := cmp.Diff(e, endpointValue{ips: ips, seq: 3}, cmpNetip, cmpValues); err != nil || diff != "" {
 		t.Errorf("endpoint: %v, got- want+:\n%s", err, diff)
 	}
 	s, err := parseStatic([]byte(`{"IPs":["10.10.3.7","fd00::7"],"VTEP":"192.0.2.2"}`))

@@ -49,4 +49,6 @@ type Entry struct {
 	Origin Origin
 	// Rev is etcd's revision of the record the entry comes from.
 	Rev int64
+	// Seq is how often an endpoint has moved, as far as its host knows.
+	Seq uint64
 }

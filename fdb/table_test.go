@@ -76,8 +76,8 @@ func TestLookupIsPerVNI(t *testing.T) {
 		want Entry
 		ok   bool
 	}{
-		{"a station of VNI 1", Key{1, mac(1)}, Entry{a, Lease, 5}, true},
-		{"the same address in VNI 2", Key{2, mac(1)}, Entry{b, Endpoint, 6}, true},
+		{"a station of VNI 1", Key{1, mac(1)}, Entry{VTEP: a, Origin: Lease, Rev: 5}, true},
+		{"the same address in VNI 2", Key{2, mac(1)}, Entry{VTEP: b, Origin: Endpoint, Rev: 6}, true},
 		{"the same address in VNI 3", Key{3, mac(1)}, Entry{}, false},
 		{"another address in VNI 1", Key{1, mac(2)}, Entry{}, false},
 		{"the last address of the last VNI", Key{0xffffff, ether.Broadcast}, Entry{Rev: 7}, true},
