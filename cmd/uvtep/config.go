@@ -122,6 +122,7 @@ type runFlags struct {
 	tap            string
 	mac            string
 	bridge         string
+	endpointAge    time.Duration
 	nice           int
 	queues         int
 	sourcePorts    int
@@ -175,6 +176,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&r.sourceRange, "source-port-range", "49152-65535", "range of the outer UDP source ports")
 	f.BoolVar(&r.strictSource, "strict-source", false, "take only frames whose inner source IP belongs to the host that sends them: by its lease, its endpoints or as its public IP")
 	f.IntVar(&r.floodRate, "flood-rate", 10000, "copies of broadcast and multicast frames that leave a second at most, where the network floods; 0: any number")
+	f.DurationVar(&r.endpointAge, "endpoint-age", 300*time.Second, "how long a silent station behind the bridge is announced; before that it is asked whether it is there")
 	f.IntVar(&r.nice, "nice", -5, "niceness of the data path's threads, -20 to 19; 0 leaves them to the kernel")
 	f.StringVar(&r.offload, "offload", offloadAuto, "auto: segmentation offloads where the kernel has them; off: a plain TAP")
 	f.IntVar(&r.mtu, "mtu", 0, "MTU of the TAP in bytes (default from the underlay)")
@@ -265,6 +267,9 @@ func (r *runFlags) validate() error {
 	r.parseOuter(fault)
 	if r.leaseTTL < time.Second || r.livenessTTL < time.Second {
 		fault("--lease-ttl and --liveness-ttl must be a second at least")
+	}
+	if r.endpointAge < time.Second {
+		fault("--endpoint-age %s: want a second at least", r.endpointAge)
 	}
 	r.log, err = newLog(logOutput, r.logLevel, r.logFormat)
 	check(err)

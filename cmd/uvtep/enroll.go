@@ -146,7 +146,7 @@ func (a *agent) enroll(ctx context.Context) error {
 	}
 	close(a.ready)
 	a.log.Info().Msg("Running backend")
-	return r.Run(ctx)
+	return together(ctx, r.Run, a.plane.announceStations(r).Run)
 }
 
 // claim is the place in the network that the host asks for.

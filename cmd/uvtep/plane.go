@@ -36,6 +36,7 @@ type plane struct {
 	kernel       []hostnet.Route  // the same as hostnet wants them
 	routedNarrow int              // narrowMTU then
 	callers      *announcer
+	behind
 	base
 	paths
 	sources
@@ -48,7 +49,7 @@ type plane struct {
 func newPlane(a *agent, mtu int) *plane {
 	p := &plane{
 		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
-		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), paths: newPaths(),
+		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), behind: newBehind(a), paths: newPaths(),
 		base: base{moved: make(chan struct{})}, listening: listening{ports: a.network.AlsoListen, relisten: len(a.network.AlsoListen) > 0}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
 	}
 	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
@@ -100,7 +101,7 @@ func (p *plane) reopened() error {
 
 // newSwitch builds a switch on dev with the tables in force. mu is held.
 func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
-	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP, Outer: p.outer}
+	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP, Outer: p.outer, Sightings: p.sightings}
 	for lane := range p.sockets.Lanes() {
 		n.Ports = append(n.Ports, portOf(dev, lane))
 	}
@@ -193,6 +194,7 @@ func (p *plane) publish(t *etcdsync.Tables) {
 	p.retable()
 	p.applyRoutes()
 	p.callers.add(t.Changed)
+	p.behind.hear(t)
 }
 
 // applyRoutes brings the kernel's routes in line. mu is held.
