@@ -51,7 +51,7 @@ func Classify(f ether.Frame, s *Self, t *Tables) Decision {
 		return flood(t, DropBroadcast)
 	case dst.IsMulticast():
 		return flood(t, DropMulticast)
-	case dst == s.MAC:
+	case dst == s.MAC, dst == s.asker():
 		return Decision{Verdict: DropToSelf}
 	}
 	e, ok := t.FDB.Lookup(s.VNI, dst)

@@ -163,3 +163,18 @@ func BenchmarkSightingOfATalkativeStation(b *testing.B) {
 		o.spot.look(f)
 	}
 }
+
+func TestAStationIsAskedByAnAddressThatIsNotTheTAPs(t *testing.T) {
+	b := start(t, Policy{})
+	if err := b.sw.Ask(vni, ipNone, macLocal); err != nil {
+		t.Fatal(err)
+	}
+	f := ether.Frame(<-b.out)
+	if f.Dst() != macLocal || f.Src() == macSelf {
+		t.Errorf("from %s to %s, want to %s and not from the TAP's own address", f.Src(), f.Dst(), macLocal)
+	}
+	if d := Classify(frame(f.Src(), macLocal), &self, testTables(Policy{})); d.Verdict != DropToSelf {
+		t.Errorf("the answer: got %v, want %v", d.Verdict, DropToSelf)
+	}
+	b.stats(t)
+}

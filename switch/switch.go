@@ -166,13 +166,14 @@ func (s *Switch) Announce(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
 }
 
 // Ask asks the station mac behind the TAP of a network whether it still has ip:
-// its answer, an ARP reply or a neighbour advertisement, is a sighting.
+// its answer, an ARP reply or a neighbour advertisement, is a sighting, and goes
+// no further.
 func (s *Switch) Ask(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
 	n := s.network(v)
 	if n == nil || !ip.IsValid() {
 		return nil
 	}
-	f := arpproxy.Ask(make([]byte, arpproxy.MaxLen), ip, mac, n.MAC)
+	f := arpproxy.Ask(make([]byte, arpproxy.MaxLen), ip, mac, n.asker())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, err := n.front.Write([][][]byte{{noVnet, f}})

@@ -50,3 +50,11 @@ type Self struct {
 	VNI encap.VNI
 	MAC ether.Addr // of the TAP and the VTEP
 }
+
+// asker is whom the stations behind the TAP are asked by: another address than
+// the TAP's, whose frames a bridge that the TAP is a port of keeps to itself.
+func (s *Self) asker() ether.Addr {
+	a := s.MAC
+	a[0] ^= 0x04 // neither of the bits that say group and local
+	return a
+}
