@@ -66,7 +66,7 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newDown(), newLab(), newNetwork(), newSubnets(), newDockerOpts(), newStats(), newLink(), newFDB(), newNeigh(), newRoute(), newVersion())
+	root.AddCommand(newRun(), newDown(), newLab(), newNetwork(), newSubnets(), newEndpoints(), newDockerOpts(), newStats(), newLink(), newFDB(), newNeigh(), newRoute(), newVersion())
 	badArgsAreUsage(root)
 	return root
 }
