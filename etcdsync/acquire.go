@@ -19,7 +19,7 @@ const maxRaceWait = 200 * time.Millisecond
 // the one it had, else a free one, and writes the host record. Every write is
 // a compare-and-swap. It waits for etcd as long as ctx lasts, unless the claim
 // says otherwise (Claim.Grace); its errors are ErrBadClaim, ErrBadNetwork,
-// ErrNoSubnetFree, ErrSubnetTaken and the end of ctx.
+// ErrNoSubnetFree, ErrSubnetTaken, ErrOutdated and the end of ctx.
 func (s *Store) Acquire(ctx context.Context, c Claim) (*Registration, error) {
 	c, err := c.complete()
 	if err != nil {

@@ -217,6 +217,46 @@ func TestChangesAreKeptWhileTheAgentRuns(t *testing.T) {
 	e.eventually("the change to be kept", kept(leaseB))
 }
 
+// An agent whose own addresses changed begins afresh with what it has, which is
+// not out of date.
+func TestTablesOfThisRunAreNotStale(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	e.put(leaseB, leaseOf("", "192.0.2.2", mac(2)))
+	w := e.follow(s, 1, 0)
+	w.routes("10.10.2.0/24")
+	last := w.cache()
+	e.stop()
+	s, log := e.store()
+	w = &spectator{testEtcd: e, changed: make(chan struct{})}
+	c := claim(1)
+	w.stop = e.run(func(ctx context.Context) error {
+		return s.Follow(ctx, FollowConfig{Network: c.Network, NodeID: c.NodeID, MAC: c.MAC, Publish: w.publish, Last: last, Resumed: true})
+	})
+	if got := w.routes("10.10.2.0/24"); !got.StaleSince.IsZero() {
+		t.Errorf("stale since %v", got.StaleSince)
+	}
+	if n, _ := log.count("tables of the last run"); n != 0 {
+		t.Error("they were told of as those of the last run")
+	}
+}
+
+// What changed just before etcd went is kept, although no session goes on.
+func TestAChangeJustBeforeEtcdGoesIsKept(t *testing.T) {
+	e := startEtcd(t)
+	s, _ := e.store()
+	w := e.follow(s, 1, 0)
+	w.routes()
+	e.put(leaseB, leaseOf("", "192.0.2.2", mac(2)))
+	w.routes("10.10.2.0/24")
+	e.stop()
+	e.eventually("the change to be kept", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return bytes.Contains(w.saved, []byte(leaseB))
+	})
+}
+
 // Tables that etcd has not confirmed are no better than those on disk.
 func TestTablesOfTheLastRunAreNotKeptAgain(t *testing.T) {
 	b, _ := sampleCache(t)
@@ -225,7 +265,7 @@ func TestTablesOfTheLastRunAreNotKeptAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &follower{store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(*Tables) {}, keeper: newCacheKeeper(nil)}
-	f.recall(b)
+	f.recall(b, false)
 	f.cache()
 	if len(f.keeper.next) != 0 {
 		t.Error("kept again")
@@ -314,7 +354,7 @@ func TestTablesOfTheLastRunArePublishedBeforeEtcdIsAsked(t *testing.T) {
 	}
 	var got []*Tables
 	f := &follower{store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(t *Tables) { got = append(got, t) }}
-	f.recall(b)
+	f.recall(b, false)
 	if len(got) != 1 || got[0].Rev != w.h.rev || got[0].FDB.Len() != w.tables().FDB.Len() || got[0].StaleSince.IsZero() {
 		t.Errorf("published %+v, want the tables of the last run, once", got)
 	}

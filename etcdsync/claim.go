@@ -19,6 +19,10 @@ const (
 type Claim struct {
 	// Network is the configuration the subnet is cut from.
 	Network Network
+	// Unconfirmed says that the Network is that of the last run, since etcd did not
+	// tell in time: before anything is written it is compared with etcd's, and
+	// ErrOutdated returned where they differ in what needs a restart.
+	Unconfirmed bool
 	// NodeID is the host's identity: 32 lower-case hexadecimal digits.
 	NodeID string
 	// PublicIP and PublicIPv6 are where other hosts send datagrams; one may

@@ -15,6 +15,8 @@ var (
 	ErrNoSubnetFree = errors.New("no free subnet left")
 	// ErrSubnetTaken: the subnet that was asked for belongs to somebody else.
 	ErrSubnetTaken = errors.New("subnet is taken")
+	// ErrOutdated: the network is another than the one the claim is for.
+	ErrOutdated = errors.New("the network is another now")
 	// ErrHeld: the subnet that was to be released has a holder that may be up,
 	// or is a reservation.
 	ErrHeld = errors.New("not released")

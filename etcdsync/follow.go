@@ -40,9 +40,12 @@ type FollowConfig struct {
 	// Last is what Save was given by an earlier run, nil for nothing: tables
 	// to begin with until etcd answers.
 	Last []byte
+	// Resumed says that Last is of this very process, which begins afresh since
+	// its addresses changed: it is not out of date.
+	Resumed bool
 	// Save, when not nil, is given what a later run can begin with: some time
-	// after a change, and at the end. Calls come one after another. It must
-	// not keep the slice.
+	// after a change, and at the end. Calls come one after another. The
+	// slice is Save's.
 	Save func([]byte)
 	// MassDeleteHold is how long a fresh list that lacks more than half of
 	// the rows is doubted, 0 means 60 seconds, negative not at all.
@@ -72,7 +75,7 @@ func (s *Store) Follow(ctx context.Context, c FollowConfig) error {
 		helpers.Go(f.keeper.run)
 		defer close(f.keeper.next)
 	}
-	f.recall(c.Last)
+	f.recall(c.Last, c.Resumed)
 	c.Last = nil
 	f.run(ctx)
 	f.cache()
@@ -112,6 +115,9 @@ func (f *follower) run(ctx context.Context) {
 		p.begin()
 		err := f.session(ctx)
 		f.flush()
+		if f.keep.running { // its timer is heard in a session only
+			f.cache()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -11,9 +11,9 @@ const (
 	keepPerRow = 500 * time.Microsecond
 )
 
-// recall begins with the tables of an earlier run. A cache that cannot be used
-// is as good as none.
-func (f *follower) recall(b []byte) {
+// recall begins with the tables of an earlier run, or of this one. A cache that
+// cannot be used is as good as none.
+func (f *follower) recall(b []byte, resumed bool) {
 	if len(b) == 0 {
 		return
 	}
@@ -31,9 +31,11 @@ func (f *follower) recall(b []byte) {
 		f.in.put(c.keys[i].Key, c.keys[i].kv())
 	}
 	f.at, f.heard = header{c.Cluster, c.Rev}, c.Heard
-	f.loaded, f.stale = true, true
-	f.log.Info().Int("keys", len(c.keys)).Int64("rev", c.Rev).Time("stale_since", c.Heard).
-		Msg("forwarding from the tables of the last run until etcd answers")
+	f.loaded, f.stale = true, !resumed
+	if f.stale {
+		f.log.Info().Int("keys", len(c.keys)).Int64("rev", c.Rev).Time("stale_since", c.Heard).
+			Msg("forwarding from the tables of the last run until etcd answers")
+	}
 	f.flush()
 }
 

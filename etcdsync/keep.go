@@ -18,7 +18,8 @@ var (
 // Run keeps the registration: both leases alive, both keys as they should be.
 // Whatever is lost is registered again, with the same subnet when that is
 // possible. It ends with ctx and returns nil then; nothing is revoked, so that
-// a restart finds everything.
+// a restart finds everything. It returns an ErrOutdated when etcd turns out to
+// hold another network than the claim's (Claim.Unconfirmed).
 func (r *Registration) Run(ctx context.Context) error {
 	var p pacer
 	for {
@@ -27,6 +28,8 @@ func (r *Registration) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, ErrOutdated):
+			return err
 		case errors.Is(err, errUpdated):
 			continue
 		case errors.Is(err, errKeyTouch), errors.Is(err, errLeaseLost), errors.Is(err, errRaced):

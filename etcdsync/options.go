@@ -96,6 +96,9 @@ func (o Options) secure() bool {
 	return len(o.Endpoints) > 0 && strings.HasPrefix(o.Endpoints[0], "https://")
 }
 
+// KeyPrefix is what every key begins with, without a slash at its end.
+func (o Options) KeyPrefix() string { return o.complete().Prefix }
+
 // complete returns o with what is unset at its default.
 func (o Options) complete() Options {
 	if o.Prefix = strings.TrimRight(o.Prefix, "/"); o.Prefix == "" {

@@ -25,6 +25,7 @@ type Registration struct {
 	expires time.Time    // guarded by mu
 
 	// What follows belongs to the goroutine of Acquire, then of Run.
+	unconfirmed bool   // the network is to be compared with etcd's first
 	key         string // of the subnet below the prefix; empty: none yet
 	keyRev      int64  // of the value that is ours
 	hostRev     int64  // of the host record that is ours
@@ -39,7 +40,7 @@ type Registration struct {
 func newRegistration(s *Store, c Claim) *Registration {
 	return &Registration{
 		store: s, log: s.log, alarm: limited(s.log), claim: c, updated: make(chan struct{}, 1), living: newLifeline(),
-		tenancy: tenancy{ttl: c.LeaseTTL}, liveness: tenancy{ttl: c.LivenessTTL},
+		unconfirmed: c.Unconfirmed, tenancy: tenancy{ttl: c.LeaseTTL}, liveness: tenancy{ttl: c.LivenessTTL},
 		past: []netip.Addr{c.PublicIP, c.PublicIPv6},
 	}
 }

@@ -3,7 +3,9 @@ package etcdsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -16,6 +18,9 @@ var errRaced = errors.New("a key of ours changed while it was written")
 // what is not so. It may be called at any time; that there is nothing to do is
 // the rule. What happens after the moment that it returns is to be watched.
 func (r *Registration) settle(ctx context.Context) (header, error) {
+	if err := r.confirmNetwork(ctx); err != nil {
+		return header{}, err
+	}
 	at, own, record, err := r.look(ctx)
 	if err != nil {
 		return at, err
@@ -33,6 +38,27 @@ func (r *Registration) settle(ctx context.Context) (header, error) {
 // host.
 func lacksSubnet(err error) bool {
 	return errors.Is(err, ErrNoSubnetFree) || errors.Is(err, ErrSubnetTaken)
+}
+
+// confirmNetwork sees to it that nothing is written for a network that is not
+// etcd's any more. A configuration that is missing or cannot be used changes
+// nothing.
+func (r *Registration) confirmNetwork(ctx context.Context) error {
+	if !r.unconfirmed {
+		return nil
+	}
+	n, _, err := r.store.readNetwork(ctx)
+	switch {
+	case errors.Is(err, ErrNoNetwork), errors.Is(err, ErrBadNetwork):
+	case err != nil:
+		return err
+	default:
+		if fields := n.needsRestart(&r.claim.Network); len(fields) > 0 {
+			return fmt.Errorf("%w: %s", ErrOutdated, strings.Join(fields, ", "))
+		}
+	}
+	r.unconfirmed = false
+	return nil
 }
 
 // look reads our own keys, both at one revision; nil for one that is missing.

@@ -3,22 +3,25 @@ package main
 import (
 	"context"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/hostnet"
 )
 
-// returnWait is how long an address that went is expected back before the host
-// is taken to be without it: addresses are renewed by taking and giving.
-const returnWait = 3 * time.Second
+// returnWait is how long an address or an interface that went is expected back
+// before the host goes elsewhere: addresses are renewed by taking and giving,
+// links flap. While there is no underlay at all it is looked for as often.
+const returnWait = time.Second
 
 // base is what hangs on where the tunnel starts on this host, the agent's
 // carrier. The plane's mu guards both.
 type base struct {
-	moved  chan struct{}          // closed when the carrier is another, then made anew
-	rebind bool                   // the sockets are to be bound to other addresses
-	reg    *etcdsync.Registration // nil before there is one
+	moved    chan struct{}          // closed when the carrier is another, then made anew
+	rebind   bool                   // the sockets are to be bound to other addresses
+	homeless bool                   // there is no underlay that can be used, and that was said
+	reg      *etcdsync.Registration // nil before there is one
 }
 
 // home returns the host's own underlay addresses, and a channel that is closed
@@ -65,7 +68,8 @@ func (p *plane) watch(ctx context.Context) error {
 			return p.host.Watch(ctx, c, func(e hostnet.Event) {
 				select {
 				case p.kick <- e:
-				default: // as many are waiting already: each of them looks at everything
+				default:
+					p.missed.Store(true) // everything is looked at when those that wait are done with
 				}
 			})
 		})
@@ -76,40 +80,63 @@ func (p *plane) watch(ctx context.Context) error {
 	return nil
 }
 
-// rehome looks for the underlay again and goes where it is now. One that lacks
-// what it had is taken only when patience is over; later says that it is to be
-// looked for once more then.
+// rehome looks for the underlay again and goes where it is now. Where that means
+// to leave an address or an interface it waits first, until patience is over:
+// later says that it is to be looked for once more then.
 func (p *plane) rehome(patienceOver bool) (later bool) {
+	moved, rebound, later := p.lookHome(patienceOver)
+	// What waits for a disk or for etcd's login is done without mu, which the
+	// data path needs to be opened anew.
+	if moved {
+		p.tellContainers()
+	}
+	if rebound {
+		p.store.Redial() // a connection from the old address would hang
+	}
+	return later
+}
+
+func (p *plane) lookHome(patienceOver bool) (moved, rebound, later bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o, was := p.underlay, p.carrier
 	o.Was = was
 	u, err := p.host.FindUnderlay(o)
-	switch {
-	case err != nil:
-		p.log.Warn().Err(err).Str("interface", was.Name).Msg("the underlay cannot be used now; waiting for it to come back, or for another")
-		return false
-	case u == was:
-		return false
-	case !patienceOver && (was.Addr.IsValid() && !u.Addr.IsValid() || was.Addr6.IsValid() && !u.Addr6.IsValid()):
-		return true
+	if err != nil {
+		if !p.homeless {
+			p.log.Warn().Err(err).Str("interface", was.Name).Msg("the underlay cannot be used now; waiting for it to come back, or for another")
+		}
+		p.homeless = true
+		return false, false, true
 	}
-	p.moveTo(u)
-	return false
+	p.homeless = false
+	switch {
+	case u == was:
+		return false, false, false
+	case !patienceOver && leaves(was, u):
+		return false, false, true
+	}
+	return true, p.moveTo(u), false
+}
+
+// leaves reports whether going from one underlay to another means to leave an
+// interface or an address.
+func leaves(was, is hostnet.Underlay) bool {
+	return is.Name != was.Name || was.Addr.IsValid() && is.Addr != was.Addr || was.Addr6.IsValid() && is.Addr6 != was.Addr6
 }
 
 // moveTo makes u the underlay: the MTU, the sockets and what other hosts are
-// told follow. mu is held.
-func (p *plane) moveTo(u hostnet.Underlay) {
+// told follow. It reports whether the sockets are bound anew. mu is held.
+func (p *plane) moveTo(u hostnet.Underlay) (rebound bool) {
 	was := p.carrier
 	p.carrier = u
 	p.log.Info().Str("interface", u.Name).Str("was", was.Name).Stringer("address", u.Addr).Stringer("address6", u.Addr6).Int("mtu", u.MTU).
 		Msg("the underlay is another now; going there")
 	p.remeasure()
 	if u.Addr != was.Addr || u.Addr6 != was.Addr6 {
-		p.rebind = true
+		rebound, p.rebind = true, true
 		p.renew()
-		p.store.Redial() // a connection from the old address would hang
+		p.warnOfEmbedded()
 	}
 	if p.reg != nil && (u.Public != was.Public || u.Public6 != was.Public6) {
 		p.reg.Update(u.Public, u.Public6)
@@ -118,6 +145,25 @@ func (p *plane) moveTo(u hostnet.Underlay) {
 		close(p.moved)
 		p.moved = make(chan struct{})
 	}
+	return rebound
+}
+
+// warnOfEmbedded says when the embedded etcd serves on an address that is not
+// this host's any more. mu is held.
+func (p *plane) warnOfEmbedded() {
+	if !p.embedded {
+		return
+	}
+	l, err := url.Parse(p.embeddedListen)
+	if err != nil {
+		return
+	}
+	ip, err := netip.ParseAddr(l.Hostname())
+	if err != nil || ip.IsLoopback() || ip.IsUnspecified() || ip == p.carrier.Addr || ip == p.carrier.Addr6 {
+		return
+	}
+	p.log.Error().Str("listen", p.embeddedListen).Stringer("address", p.carrier.Addr).
+		Msg("the embedded etcd serves on an address that this host may not have any more: give it back, or restart with another --embedded-etcd-listen and point the other hosts there")
 }
 
 // remeasure makes the TAP's MTU what the underlay allows now, unless somebody
@@ -143,10 +189,18 @@ func (p *plane) remeasure() {
 	}
 	p.retable()
 	p.applyRoutes()
-	if p.reg != nil && !p.noSubnet {
-		if err := p.writeSubnetFile(p.reg, mtu); err != nil {
-			p.log.Error().Err(err).Msg("subnet file not written; containers are told the MTU of before")
-		}
+}
+
+// tellContainers writes the subnet file anew if what it says is not so any more.
+func (p *plane) tellContainers() {
+	p.mu.Lock()
+	r := p.reg
+	p.mu.Unlock()
+	if r == nil || p.noSubnet {
+		return
+	}
+	if err := p.writeSubnetFile(r); err != nil {
+		p.log.Error().Err(err).Msg("subnet file not written; containers are told the MTU of before")
 	}
 }
 

@@ -65,7 +65,7 @@ func (d *down) register(f *pflag.FlagSet) {
 }
 
 func (d *down) run(cmd *cobra.Command) error {
-	if text, err := d.state.Network(); err == nil && text != nil {
+	if text, err := d.state.Network(d.etcd.o.KeyPrefix()); err == nil && text != nil {
 		if n, _, err := etcdsync.ParseNetwork(text); err == nil {
 			d.network = &n
 		}

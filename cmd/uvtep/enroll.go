@@ -48,6 +48,7 @@ func (a *agent) findNetwork(ctx context.Context) (etcdsync.Network, error) {
 		a.log.Error().Err(err).Msg("going on with the last good network configuration")
 	default:
 		a.log.Warn().Err(err).Strs("endpoints", a.etcd.o.Endpoints).Msg("etcd does not answer; starting with the network configuration of the last run")
+		a.unconfirmed = true
 	}
 	return last, nil
 }
@@ -55,7 +56,7 @@ func (a *agent) findNetwork(ctx context.Context) (etcdsync.Network, error) {
 // lastNetwork is the configuration that was kept, if there is one that can be
 // used.
 func (a *agent) lastNetwork() (n etcdsync.Network, known bool) {
-	text, err := a.state.Network()
+	text, err := a.state.Network(a.etcd.o.KeyPrefix())
 	if err == nil && text == nil {
 		return n, false
 	}
@@ -76,14 +77,13 @@ func (a *agent) keepNetwork(n etcdsync.Network) {
 	if err == nil && bytes.Equal(text, a.kept) {
 		return
 	}
+	a.kept = text // or not: then it is said once
 	if err == nil {
-		err = a.state.SetNetwork(text)
+		err = a.state.SetNetwork(a.etcd.o.KeyPrefix(), text)
 	}
 	if err != nil {
 		a.log.Warn().Err(err).Msg("network configuration not kept for the next start")
-		return
 	}
-	a.kept = text
 }
 
 // offerNetwork writes the configuration that --network asks for when etcd came
@@ -153,7 +153,7 @@ func (a *agent) enroll(ctx context.Context) error {
 func (a *agent) claim() etcdsync.Claim {
 	public, public6 := a.plane.public()
 	c := etcdsync.Claim{
-		Network: a.network, NodeID: a.node, PublicIP: public, PublicIPv6: public6, MAC: a.mac,
+		Network: a.network, Unconfirmed: a.unconfirmed, NodeID: a.node, PublicIP: public, PublicIPv6: public6, MAC: a.mac,
 		NoSubnet: a.noSubnet, Want: a.want, Grace: subnetGrace, LeaseTTL: a.leaseTTL, LivenessTTL: a.livenessTTL,
 		Resubnet: func(r *etcdsync.Registration) {
 			if err := a.dress(r); err != nil {
@@ -198,7 +198,7 @@ func (a *agent) dress(r *etcdsync.Registration) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return a.writeSubnetFile(r, a.plane.fittingMTU())
+	return a.writeSubnetFile(r)
 }
 
 // keepSubnet keeps the subnets for the next start. A disk that takes nothing is
@@ -212,15 +212,23 @@ func (a *agent) keepSubnet(v4, v6 netip.Prefix) {
 	}
 }
 
-// writeSubnetFile tells docker and CNI what the host has.
-func (a *agent) writeSubnetFile(r *etcdsync.Registration, mtu int) error {
+// writeSubnetFile tells docker and CNI what the host has, if the file does not
+// say so already. Calls at the same time write one after the other, each what is
+// so by then.
+func (a *agent) writeSubnetFile(r *etcdsync.Registration) error {
+	a.fileMu.Lock()
+	defer a.fileMu.Unlock()
 	env := hostnet.SubnetEnv{
 		Network: a.network.IPv4, IPv6Network: a.network.IPv6, Subnet: r.Subnet(), IPv6Subnet: r.Subnet6(),
-		MTU: mtu, IPMasq: a.ipMasq,
+		MTU: a.plane.fittingMTU(), IPMasq: a.ipMasq,
+	}
+	if env == a.written {
+		return nil
 	}
 	if err := env.Write(a.subnetFile); err != nil {
 		return err
 	}
+	a.written = env
 	a.log.Info().Str("file", a.subnetFile).Msg("subnet file written")
 	return nil
 }
@@ -253,8 +261,11 @@ func tapAddrs(subnets ...netip.Prefix) []netip.Prefix {
 // host's own addresses have changed it begins afresh: they decide which address
 // of another host to send to, and that none of them is another's.
 func (a *agent) follow(ctx context.Context) error {
-	last := a.lastTables()
-	if last == nil {
+	c := etcdsync.FollowConfig{
+		Network: a.network, NodeID: a.node, MAC: a.mac, Save: a.keepTables,
+		MassDeleteHold: hold(a.massDeleteHold), Publish: a.publish,
+	}
+	if c.Last = a.lastTables(); c.Last == nil {
 		select {
 		case <-a.ready:
 		case <-ctx.Done():
@@ -263,16 +274,12 @@ func (a *agent) follow(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		own, moved := a.plane.home()
-		err := until(ctx, moved, func(ctx context.Context) error {
-			return a.store.Follow(ctx, etcdsync.FollowConfig{
-				Network: a.network, NodeID: a.node, MAC: a.mac, Own: own, Last: last, Save: a.keepTables,
-				MassDeleteHold: hold(a.massDeleteHold), Publish: a.publish,
-			})
-		})
+		c.Own = own
+		err := until(ctx, moved, func(ctx context.Context) error { return a.store.Follow(ctx, c) })
 		if err != nil {
 			return err
 		}
-		last = a.lastTables()
+		c.Network, c.Last, c.Resumed = a.live, a.lastTables(), true
 	}
 	return nil
 }
@@ -280,6 +287,7 @@ func (a *agent) follow(ctx context.Context) error {
 // publish puts new tables in force.
 func (a *agent) publish(t *etcdsync.Tables) {
 	a.plane.publish(t)
+	a.live = t.Network
 	if t.StaleSince.IsZero() {
 		a.keepNetwork(t.Latest)
 	}
@@ -287,6 +295,9 @@ func (a *agent) publish(t *etcdsync.Tables) {
 
 // lastTables are the tables that were kept, nil when there are none.
 func (a *agent) lastTables() []byte {
+	if a.unsaved != nil {
+		return a.unsaved
+	}
 	b, err := a.state.Tables(a.network.VNI)
 	if err != nil {
 		a.log.Warn().Err(err).Msg("tables of the last run cannot be read; waiting for etcd")
@@ -301,7 +312,10 @@ func (a *agent) keepTables(b []byte) {
 	if err != nil && !a.notKept {
 		a.log.Error().Err(err).Msg("tables not kept for the next start, which will not forward without etcd; see to the state directory")
 	}
-	a.notKept = err != nil
+	a.notKept, a.unsaved = err != nil, nil
+	if err != nil {
+		a.unsaved = b // those on disk are older
+	}
 }
 
 // hold turns the flag's "0: not at all" into Follow's negative.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uvtep/uvtep/etcdsync"
@@ -24,18 +26,20 @@ type plane struct {
 	routes *hostnet.Routes
 	totals vswitch.Totals
 	kick   chan hostnet.Event // something may have to be put right
+	missed atomic.Bool        // there was no room in kick
 
-	mu           sync.Mutex
-	dev          *tap.Device      // guarded by mu, as all below
-	shut         bool             // dev is closed for good
-	sw           *vswitch.Switch  // of dev
-	link         hostnet.Link     // the TAP as it was dressed last
-	addrs        []netip.Prefix   // that it carries
-	tables       *etcdsync.Tables // published last
-	routed       []etcdsync.Route // of the tables for which kernel was made
-	kernel       []hostnet.Route  // the same as hostnet wants them
-	routedNarrow int              // narrowMTU then
-	callers      *announcer
+	mu      sync.Mutex
+	dev     *tap.Device      // guarded by mu, as all below
+	shut    bool             // dev is closed for good
+	sw      *vswitch.Switch  // of dev
+	link    hostnet.Link     // the TAP as it was dressed last
+	addrs   []netip.Prefix   // that it carries
+	tables  *etcdsync.Tables // published last
+	routed  []etcdsync.Route // of the tables for which kernel was made
+	kernel  []hostnet.Route  // the same as hostnet wants them
+	routing routing          // how it was made
+	noIPv6  bool             // the TAP's MTU is too small for IPv6
+	callers *announcer
 	behind
 	base
 	paths
@@ -177,11 +181,34 @@ func (p *plane) retable() {
 	}
 }
 
-// ensure makes the TAP what it should be; an MTU of 0 leaves that alone. mu is
-// held.
-func (p *plane) ensure(mtu int) (err error) {
-	p.link, err = p.host.EnsureLink(p.name, hostnet.LinkConfig{MAC: p.mac, MTU: mtu, Addrs: p.addrs, Up: true, Bridge: p.bridge})
-	return err
+// ensure makes the TAP what it should be; an MTU of 0 leaves that alone. On an
+// error the TAP is what has become of it. mu is held.
+func (p *plane) ensure(mtu int) error {
+	l, err := p.host.EnsureLink(p.name, hostnet.LinkConfig{MAC: p.mac, MTU: mtu, Addrs: p.fittingAddrs(mtu), Up: true, Bridge: p.bridge})
+	if err != nil {
+		if l, e := p.host.FindLink(p.name); e == nil && l.Index == p.link.Index {
+			p.link = l
+		}
+		return err
+	}
+	p.link = l
+	return nil
+}
+
+// fittingAddrs are the TAP's addresses that it can carry with an MTU (0: the one
+// it has). mu is held.
+func (p *plane) fittingAddrs(mtu int) []netip.Prefix {
+	if mtu == 0 {
+		mtu = p.link.MTU
+	}
+	if p.noIPv6 = mtu < hostnet.MinMTU6; !p.noIPv6 {
+		return p.addrs
+	}
+	out := slices.DeleteFunc(slices.Clone(p.addrs), func(a netip.Prefix) bool { return a.Addr().Is6() })
+	if len(out) < len(p.addrs) {
+		p.log.Error().Str("tap", p.name).Int("mtu", mtu).Msgf("the TAP's MTU is less than the %d that IPv6 needs: the overlay has no IPv6 on this host until it grows", hostnet.MinMTU6)
+	}
+	return out
 }
 
 // publish puts new tables in force: in the switch first, which costs nothing,
@@ -210,21 +237,30 @@ func (p *plane) applyRoutes() {
 // kernelRoutes are the routes of the tables: the same slice while those are. None
 // without a subnet, whatever an earlier run left. mu is held.
 func (p *plane) kernelRoutes() []hostnet.Route {
-	now, narrow := p.tables.Routes, p.narrowMTU()
+	now, how := p.tables.Routes, routing{p.narrowMTU(), p.noIPv6}
 	if p.noSubnet || len(now) == 0 {
 		return nil
 	}
-	if len(p.routed) == len(now) && &p.routed[0] == &now[0] && p.routedNarrow == narrow {
+	if len(p.routed) == len(now) && &p.routed[0] == &now[0] && p.routing == how {
 		return p.kernel
 	}
-	p.routed, p.routedNarrow, p.kernel = now, narrow, make([]hostnet.Route, len(now))
-	for i, r := range now {
-		p.kernel[i] = hostnet.Route{Dst: r.Dst, Via: r.Via}
+	p.routed, p.routing, p.kernel = now, how, make([]hostnet.Route, 0, len(now))
+	for _, r := range now {
+		k := hostnet.Route{Dst: r.Dst, Via: r.Via}
 		if r.Over6 {
-			p.kernel[i].MTU = narrow
+			k.MTU = how.narrow
+		}
+		if !how.noIPv6 || r.Dst.Addr().Is4() {
+			p.kernel = append(p.kernel, k)
 		}
 	}
 	return p.kernel
+}
+
+// routing is what kernel routes depend on besides the tables.
+type routing struct {
+	narrow int  // narrowMTU
+	noIPv6 bool // the TAP's MTU is too small for it
 }
 
 // narrowMTU is what routes to hosts reached over IPv6 take, where that is less
@@ -325,9 +361,15 @@ func (p *plane) mend(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
-			p.rehome(true)
+			if p.rehome(true) {
+				again.Reset(returnWait)
+			}
 		case e := <-p.kick:
-			if p.hear(e) {
+			later := p.hear(e)
+			if p.missed.Swap(false) {
+				later = p.hear(hostnet.Event{Kind: hostnet.Resync}) || later
+			}
+			if later {
 				again.Reset(returnWait)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -70,17 +71,23 @@ type agent struct {
 	state state.Dir
 	node  string
 
-	host    *hostnet.Host
-	carrier hostnet.Underlay // the interface that carries the tunnel; see base
-	store   *etcdsync.Store
-	network etcdsync.Network // that the agent runs with
-	kept    []byte           // the configuration on disk
-	notKept bool             // tables cannot be kept on disk, and that was said
-	offered bool             // etcd has the configuration of --network, or another
-	ready   chan struct{}    // closed when the host has its place in the network
-	mac     ether.Addr
-	sockets *underlay.Underlay
-	plane   *plane
+	host        *hostnet.Host
+	carrier     hostnet.Underlay // the interface that carries the tunnel; see base
+	store       *etcdsync.Store
+	network     etcdsync.Network // that the agent runs with
+	kept        []byte           // the configuration on disk
+	notKept     bool             // tables cannot be kept on disk, and that was said
+	unsaved     []byte           // those tables
+	live        etcdsync.Network // network with what of it has changed live
+	unconfirmed bool             // network is that of the last run: etcd did not tell in time
+	offered     bool             // etcd has the configuration of --network, or another
+	ready       chan struct{}    // closed when the host has its place in the network
+	mac         ether.Addr
+	sockets     *underlay.Underlay
+	plane       *plane
+
+	fileMu  sync.Mutex
+	written hostnet.SubnetEnv // what the subnet file says; guarded by fileMu
 }
 
 // run joins the network and works until ctx ends.
@@ -107,7 +114,17 @@ func (a *agent) run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, server.Close()) }()
 		a.watchServer(ctx, server)
 	}
-	return a.join(ctx)
+	if err := a.state.Tidy(); err != nil {
+		a.log.Warn().Err(err).Msg("the state directory cannot be tidied")
+	}
+	for {
+		err := a.join(ctx)
+		if !errors.Is(err, etcdsync.ErrOutdated) {
+			return err
+		}
+		a.log.Warn().Err(err).Msg("etcd has another network than in the last run; joining that one")
+		a.ready, a.unconfirmed, a.unsaved = make(chan struct{}), false, nil
+	}
 }
 
 // startEtcd runs the embedded etcd, if there is to be one.
@@ -156,6 +173,8 @@ func (a *agent) join(ctx context.Context) (err error) {
 	if a.network, err = a.findNetwork(ctx); err != nil {
 		return err
 	}
+	a.live = a.network
+	a.lookAgain()
 	if err := a.prepare(); err != nil {
 		return err
 	}
@@ -171,6 +190,19 @@ func (a *agent) join(ctx context.Context) (err error) {
 		return err
 	}
 	return together(ctx, server.Run, a.plane.run, a.enroll, a.follow, a.offerNetwork)
+}
+
+// lookAgain looks at the underlay once more: the wait for a network may have been
+// a long one. What cannot be found now is as it was.
+func (a *agent) lookAgain() {
+	o := a.underlay
+	o.Was = a.carrier
+	u, err := a.host.FindUnderlay(o)
+	if err != nil {
+		a.log.Warn().Err(err).Msg("the underlay cannot be used now")
+		return
+	}
+	a.carrier = u
 }
 
 // prepare settles what needs no lease: the MAC, the MTU, the sockets.

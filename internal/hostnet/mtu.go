@@ -6,6 +6,10 @@ import (
 	"github.com/uvtep/uvtep/encap"
 )
 
+// MinMTU6 is the least MTU an interface with IPv6 may have (RFC 8200 §5); the
+// kernel takes IPv6 away from one with less.
+const MinMTU6 = 1280
+
 // minMTU is the least MTU an interface with IPv4 may have (RFC 791 §3.2).
 const minMTU = 68
 

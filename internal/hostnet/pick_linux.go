@@ -21,52 +21,67 @@ type choice struct {
 	mtu   int
 }
 
-// pick finds the interface that o asks for among s.
+// pick finds the interface that o asks for among s. One that is in use is kept
+// while it can be used, unless o asks for another that is there.
 func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
 	defaults, err := h.defaultRoutes(0)
 	if err != nil {
 		return choice{}, err
 	}
-	if c, ok := byUse(s, o.Was); ok {
-		c.mtu = routeMTU(defaults, c.iface.index)
-		if o.CanReach.IsValid() {
-			c.mtu = h.reachMTU(o.CanReach)
-		}
-		return c, nil
+	used, usable := byUse(s, o)
+	if usable && !o.asks() {
+		used.mtu = routeMTU(defaults, used.iface.index)
+		return used, nil
 	}
-	if len(o.Iface) == 0 && len(o.IfaceRegex) == 0 && !o.CanReach.IsValid() {
-		h.log.Info().Msg("Determining IP address of default interface")
+	c, err := h.byRule(s, o, defaults)
+	if err != nil && usable {
+		c, err = used, nil
+		c.mtu = routeMTU(defaults, c.iface.index)
+	}
+	return c, err
+}
+
+// byRule finds the interface by the first of o's rules that fits.
+func (h *Host) byRule(s []iface, o UnderlayOptions, defaults []defaultRoute) (choice, error) {
+	if !o.asks() {
+		o.tell(h, "Determining IP address of default interface")
 		return byDefaultRoute(s, defaults)
 	}
 	c, ok := byName(s, o.Iface)
 	if !ok {
-		c, ok = byRegex(s, o.IfaceRegex)
+		c, ok = byRegex(s, o)
 	}
 	if ok {
 		c.mtu = routeMTU(defaults, c.iface.index)
 		return c, nil
 	}
 	if o.CanReach.IsValid() {
-		h.log.Info().Msgf("Determining interface to use based on given address %s", o.CanReach)
+		o.tell(h, "Determining interface to use based on given address "+o.CanReach.String())
 		return h.byReach(s, o.CanReach)
 	}
 	asked := strings.Join(slices.Concat(o.Iface, o.IfaceRegex), ", ")
 	return choice{}, fmt.Errorf("underlay %q: %w; there are %s", asked, ErrNoLink, offer(s))
 }
 
+// asks reports whether o names an underlay in any way.
+func (o UnderlayOptions) asks() bool {
+	return len(o.Iface) > 0 || len(o.IfaceRegex) > 0 || o.CanReach.IsValid()
+}
+
+// tell logs how the underlay is looked for, the first time.
+func (o UnderlayOptions) tell(h *Host, how string) {
+	if o.Was == (Underlay{}) && !o.quiet {
+		h.log.Info().Msg(how)
+	}
+}
+
 // byUse finds the interface in use, if it still can be used.
-func byUse(s []iface, was Underlay) (choice, bool) {
-	at := slices.IndexFunc(s, func(i iface) bool { return i.name == was.Name && i.up && !i.ours && len(i.addrs) > 0 })
-	if was.Name == "" || at < 0 {
+func byUse(s []iface, o UnderlayOptions) (choice, bool) {
+	at := slices.IndexFunc(s, func(i iface) bool { return i.name == o.Was.Name && i.up && !i.ours && len(i.addrs) > 0 })
+	if o.Was.Name == "" || at < 0 {
 		return choice{}, false
 	}
-	c := choice{iface: s[at]}
-	for _, a := range []netip.Addr{was.Addr, was.Addr6} {
-		if !c.addr.IsValid() && a.IsValid() && s[at].has(a) {
-			c.addr = a
-		}
-	}
-	return c, true
+	return choice{iface: s[at]}, true
 }
 
 // byName finds the first of names, each the name of an interface or an address
@@ -86,10 +101,10 @@ func byName(s []iface, names []string) (choice, bool) {
 
 // byRegex finds the first interface that the first fitting expression
 // describes: by one of its addresses, else by its name.
-func byRegex(s []iface, exprs []string) (choice, bool) {
-	for _, e := range exprs {
+func byRegex(s []iface, o UnderlayOptions) (choice, bool) {
+	for _, e := range o.IfaceRegex {
 		re := regexp.MustCompile(e) // Validate has seen it
-		if c, ok := byAddrRegex(s, re); ok {
+		if c, ok := byAddrRegex(s, re, o.Was); ok {
 			return c, true
 		}
 		at := slices.IndexFunc(s, func(i iface) bool { return !i.ours && re.MatchString(i.name) })
@@ -100,14 +115,16 @@ func byRegex(s []iface, exprs []string) (choice, bool) {
 	return choice{}, false
 }
 
-func byAddrRegex(s []iface, re *regexp.Regexp) (choice, bool) {
+// byAddrRegex finds the first interface with an address that fits; of several on
+// one the one in use.
+func byAddrRegex(s []iface, re *regexp.Regexp, was Underlay) (choice, bool) {
 	for _, i := range s {
 		if i.ours {
 			continue
 		}
-		for _, a := range i.addrs {
-			if re.MatchString(a.prefix.Addr().String()) {
-				return choice{iface: i, addr: a.prefix.Addr()}, true
+		for _, a := range slices.Concat([]netip.Addr{was.Addr, was.Addr6}, i.all()) {
+			if a.IsValid() && i.has(a) && re.MatchString(a.String()) {
+				return choice{iface: i, addr: a}, true
 			}
 		}
 	}

@@ -99,15 +99,21 @@ func (i iface) has(a netip.Addr) bool {
 	return slices.ContainsFunc(i.addrs, func(x addr) bool { return x.prefix.Addr() == a })
 }
 
-// best returns the interface's address of one family: preferred if it is one
-// of them, else the first; the zero Addr if there is none.
-func (i iface) best(v4 bool, preferred netip.Addr) netip.Addr {
-	if preferred.Is4() == v4 && i.has(preferred) {
-		return preferred
-	}
+// all are the interface's addresses, the best first.
+func (i iface) all() []netip.Addr {
+	var out []netip.Addr
 	for _, a := range i.addrs {
-		if a.prefix.Addr().Is4() == v4 {
-			return a.prefix.Addr()
+		out = append(out, a.prefix.Addr())
+	}
+	return out
+}
+
+// best returns the interface's address of one family: the first of the preferred
+// that is one of them, else its first; the zero Addr if there is none.
+func (i iface) best(v4 bool, preferred ...netip.Addr) netip.Addr {
+	for _, a := range append(preferred, i.all()...) {
+		if a.IsValid() && a.Is4() == v4 && i.has(a) {
+			return a
 		}
 	}
 	return netip.Addr{}

@@ -25,10 +25,13 @@ type UnderlayOptions struct {
 	// instead of the interface's own addresses.
 	PublicIP, PublicIPv6 netip.Addr
 	// Was is the underlay in use, when there is one. Its interface is kept for
-	// as long as that is up and has an address: a better default route, of a
-	// VPN perhaps, is no reason to move. Nothing is logged unless another is
-	// found.
+	// as long as that is up and has an address, and its addresses for as long as
+	// they are there, unless the fields above name others that are there: a
+	// better default route, of a VPN perhaps, or one address more is no reason to
+	// move. Nothing is logged unless another is found.
 	Was Underlay
+
+	quiet bool // it is looked for once more: nothing is logged
 }
 
 // Validate reports all faults of o at once. It looks at no interface.
@@ -86,10 +89,19 @@ func (h *Host) AwaitUnderlay(ctx context.Context, o UnderlayOptions) (Underlay, 
 	defer cancel()
 	for {
 		u, asks, err := h.findUnderlay(o)
-		if !asks || patience.Err() != nil {
+		if !asks {
 			return u, err
 		}
+		if patience.Err() != nil && ctx.Err() == nil {
+			if err == nil {
+				h.announce(u, true)
+			}
+			return u, err
+		}
+		o.quiet = true
 		select {
+		case <-ctx.Done():
+			return Underlay{}, ctx.Err()
 		case <-patience.Done():
 		case <-time.After(settleLook):
 		}
@@ -132,7 +144,7 @@ func describe(p choice, o UnderlayOptions) (Underlay, error) {
 	if p.mtu > 0 {
 		u.MTU = min(u.MTU, p.mtu)
 	}
-	u.Addr, u.Addr6 = i.best(true, p.addr), i.best(false, p.addr)
+	u.Addr, u.Addr6 = i.best(true, p.addr, o.Was.Addr), i.best(false, p.addr, o.Was.Addr6)
 	u.Public, u.Public6 = u.Addr, u.Addr6
 	if !u.Addr.IsValid() && !u.Addr6.IsValid() {
 		return Underlay{}, fmt.Errorf("interface %s has no address for the tunnel: give it one, or choose another with --iface", i.name)

@@ -1,6 +1,7 @@
 package hostnet
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -219,6 +220,47 @@ func TestAnUnderlayInUseIsKeptWhileItCanBeUsed(t *testing.T) {
 	s.check(s.nl.LinkDel(s.link("eth0")))
 	if u, err := s.FindUnderlay(UnderlayOptions{Was: second}); err == nil {
 		t.Errorf("with none left: found %+v", u)
+	}
+}
+
+// One address more, a better default route, or another interface that fits as
+// well: no reason to move. What was asked for is, when it is there.
+func TestAnUnderlayInUseKeepsItsAddresses(t *testing.T) {
+	s := crossroads(t)
+	was, err := s.FindUnderlay(UnderlayOptions{})
+	s.check(err)
+	s.addr("eth0", "192.0.2.1/32")
+	s.addr("eth0", "2001:db8::99/64") // the kernel lists the newest first
+	if u, err := s.FindUnderlay(UnderlayOptions{Was: was}); err != nil || u != was {
+		t.Errorf("with an address more of each family: found %+v, %v, want %+v", u, err, was)
+	}
+	for name, o := range map[string]UnderlayOptions{
+		"an address that was asked for":    {Iface: []string{"192.0.2.3"}},
+		"one that an expression asked for": {IfaceRegex: []string{`^192\.0\.2\.3$`}},
+	} {
+		o.Was = was // eth0's 192.0.2.2, to which it had gone
+		if u, err := s.FindUnderlay(o); err != nil || u.Addr != netip.MustParseAddr("192.0.2.3") {
+			t.Errorf("%s is back: found %+v, %v", name, u, err)
+		}
+		o.Was.Addr = netip.MustParseAddr("192.0.2.3")
+		s.removeAddr("eth0", "192.0.2.3/24")
+		if u, err := s.FindUnderlay(o); err != nil || u.Name != "eth0" || u.Addr != was.Addr {
+			t.Errorf("%s is gone: found %+v, %v, want eth0 still", name, u, err)
+		}
+		s.addr("eth0", "192.0.2.3/24")
+	}
+}
+
+func TestWaitingForAnAddressEndsWithItsContext(t *testing.T) {
+	s := newSpace(t)
+	s.cable("eth0", 1500, "192.0.2.2/24")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	a, err := netlink.ParseAddr("2001:db8::2/64")
+	s.check(err)
+	s.check(s.nl.AddrAdd(s.link("eth0"), a)) // still asked about
+	if _, err := s.AwaitUnderlay(ctx, UnderlayOptions{Iface: []string{"eth0"}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -149,24 +150,30 @@ func (d Dir) SetSubnet(v4, v6 netip.Prefix) error {
 	return d.write("subnet", strings.Join(lines, "\n"))
 }
 
-// Network returns the network configuration that SetNetwork kept, nil when
-// there is none.
-func (d Dir) Network() ([]byte, error) {
-	text, err := d.read("network")
+// Network returns the configuration that SetNetwork kept for an etcd prefix, nil
+// when there is none, or one of another prefix.
+func (d Dir) Network(prefix string) ([]byte, error) {
+	text, err := d.read(networkName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read network configuration: %w", err)
 	}
-	return []byte(text), nil
+	of, config, _ := strings.Cut(text, "\n")
+	if of != prefix {
+		return nil, nil
+	}
+	return []byte(config), nil
 }
 
-// SetNetwork keeps the network configuration, so that a start finds one also
-// when etcd holds none that parses.
-func (d Dir) SetNetwork(config []byte) error {
-	return d.write("network", string(config))
+// SetNetwork keeps the network configuration of an etcd prefix, so that a start
+// finds one also when etcd holds none that parses.
+func (d Dir) SetNetwork(prefix string, config []byte) error {
+	return d.write(networkName, prefix+"\n"+string(config))
 }
+
+const networkName = "network"
 
 // Tables returns what SetTables kept for a VNI, nil when there is nothing.
 func (d Dir) Tables(v encap.VNI) ([]byte, error) {
@@ -188,6 +195,25 @@ func (d Dir) SetTables(v encap.VNI, tables []byte) error {
 }
 
 func tablesName(v encap.VNI) string { return "tables." + v.String() }
+
+// Tidy removes what writes that did not come to their end have left, if that is
+// old enough to be nobody's at work.
+func (d Dir) Tidy() error {
+	left, err := filepath.Glob(d.path(".*.[0-9]*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range left {
+		if i, err := os.Lstat(name); err == nil && i.Mode().IsRegular() && time.Since(i.ModTime()) > tempAge {
+			errs = append(errs, os.Remove(name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tempAge is how long a write takes at most.
+const tempAge = time.Minute
 
 // read returns the content of a file without the space around it.
 func (d Dir) read(name string) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -178,17 +179,44 @@ func TestADamagedSubnetFileCountsAsNone(t *testing.T) {
 	}
 }
 
-func TestTheNetworkConfigurationIsKept(t *testing.T) {
+func TestTheNetworkConfigurationIsKeptWithItsPrefix(t *testing.T) {
 	d := Dir(t.TempDir())
-	if got, err := d.Network(); got != nil || err != nil {
+	if got, err := d.Network("/a"); got != nil || err != nil {
 		t.Errorf("nothing kept yet: got %q, %v", got, err)
 	}
 	want := `{"Network":"10.10.0.0/16"}`
-	if err := d.SetNetwork([]byte(want)); err != nil {
+	if err := d.SetNetwork("/a", []byte(want)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := d.Network(); string(got) != want || err != nil {
+	if got, err := d.Network("/a"); string(got) != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if got, err := d.Network("/b"); got != nil || err != nil {
+		t.Errorf("another prefix: got %q, %v, want none", got, err)
+	}
+}
+
+func TestTidyRemovesWhatKilledWritesLeft(t *testing.T) {
+	d := Dir(t.TempDir())
+	old, young, other := d.path(".tables.1.123"), d.path(".tables.1.456"), d.path("tables.1")
+	for _, name := range []string{old, young, other} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-time.Hour)
+	for _, name := range []string{old, other} {
+		if err := os.Chtimes(name, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Tidy(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{old: false, young: true, other: true} {
+		if _, err := os.Stat(name); (err == nil) != want {
+			t.Errorf("%s is there: %t, want %t", name, err == nil, want)
+		}
 	}
 }
 

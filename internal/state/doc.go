@@ -6,7 +6,7 @@
 //	  node-id     32 hexadecimal digits, random, made once
 //	  mac.<vni>   the MAC address of the TAP of that VNI
 //	  subnet      one subnet a line, the lease that was held last
-//	  network     the last good network configuration
+//	  network     the etcd prefix, and the last good network configuration
 //	  tables.<vni>  what the tables of that VNI were made of, with a checksum
 //
 // # Identity
