@@ -3,8 +3,10 @@ package bench
 import (
 	"bytes"
 	"context"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,4 +118,51 @@ func TestTheLastGoodConfigurationStands(t *testing.T) {
 	must(t, l.Hosts[0].Agent.Stop(ctx), l.Hosts[0].StartAgent(ctx))
 	must(t, l.Hosts[0].Agent.WaitOutput(ctx, "network configuration written"))
 	connected(ctx, t, l)
+}
+
+// A start that took the network of the last run, since etcd was silent, writes
+// nothing by it when etcd turns out to have another: it joins that one. What is of
+// another prefix is no last run's.
+func TestAStartThatMissedAnotherNetworkJoinsIt(t *testing.T) {
+	l, ctx, es := withEtcd(t, lab.Config{Hosts: 2}, 1)
+	h := l.Hosts[1]
+	must(t, h.Agent.Stop(ctx), l.Delete(ctx, prefix+"/subnets/10.10.2.0-24"))
+	must(t, l.Put(ctx, prefix+"/config", `{"Network":"10.77.0.0/16","Backend":{"Type":"vxlan","VNI":7,"Port":4789}}`))
+	must(t, es[0].Pause())
+	p, err := h.Start(program, h.AgentArgs()...)
+	must(t, err)
+	h.Agent = p
+	must(t, p.WaitOutput(ctx, "starting as in the last run"))
+	must(t, es[0].Resume(), p.WaitOutput(ctx, "joining that one"), p.WaitOutput(ctx, "create subnet: 10.77."))
+	history, err := l.History(ctx)
+	must(t, err)
+	for i, e := range history {
+		if !e.Deleted && strings.HasSuffix(e.Key, "/subnets/10.10.2.0-24") && slices.ContainsFunc(history[:i], func(o lab.Event) bool { return strings.Contains(o.Value, `"VNI":7`) }) {
+			t.Errorf("the old network's subnet was leased after it had gone: %s", e.Value)
+		}
+	}
+	must(t, p.Stop(ctx))
+
+	p, err = h.Start(program, append(h.AgentArgs(), "--etcd-prefix", "/other/network")...)
+	must(t, err)
+	must(t, p.WaitOutput(ctx, "no network configuration in etcd yet"))
+	keys, err := l.List(ctx, "/other/")
+	must(t, err)
+	if len(keys) != 0 {
+		t.Errorf("written under another prefix: %v", keys)
+	}
+}
+
+// A first start may wait long for etcd; the underlay is where it is then.
+func TestAStartThatWaitedLooksForTheUnderlayAgain(t *testing.T) {
+	l, ctx, es := withEtcd(t, lab.Config{Hosts: 2}, 1)
+	h := l.Hosts[1]
+	must(t, h.Agent.Stop(ctx), os.RemoveAll(h.StateDir), os.MkdirAll(h.StateDir, 0o755))
+	es[0].Kill()
+	p, err := h.Start(program, h.AgentArgs()...)
+	must(t, err)
+	h.Agent = p
+	must(t, p.WaitOutput(ctx, "no answer"), h.Readdress(ctx, netip.MustParseAddr("192.0.2.22")), es[0].Restart(ctx))
+	must(t, p.WaitOutput(ctx, "Running backend"))
+	must(t, l.Hosts[0].Agent.WaitOutput(ctx, "PublicIP: 192.0.2.22 "))
 }

@@ -209,6 +209,14 @@ func (h *Host) AddNIC(ctx context.Context, dev string, addr netip.Addr) error {
 	return h.AddAddr(dev, netip.PrefixFrom(addr, bits4))
 }
 
+// AddWorseDefault adds an IPv4 default route through an interface, for when the
+// better one is gone.
+func (h *Host) AddWorseDefault(dev string) error {
+	return h.on(dev, "add route through", func(l netlink.Link) error {
+		return h.nl.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(default4), Gw: underlay4(gatewayNumber).AsSlice(), Priority: 500})
+	})
+}
+
 // AddDefault makes an interface the one of the IPv4 default route.
 func (h *Host) AddDefault(dev string) error {
 	return h.addRoute(dev, default4, underlay4(gatewayNumber), false)
