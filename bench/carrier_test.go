@@ -211,3 +211,21 @@ func TestAnUnderlayTooSmallForIPv6CostsIPv6Alone(t *testing.T) {
 	})
 	allReach(ctx, t, l)
 }
+
+// A TAP that could not be put right once is still ours to look after.
+func TestATAPThatCouldNotBePutRightIsTriedAgain(t *testing.T) {
+	l, ctx := newFamilies(t, lab.Config{Hosts: 2}, network4, network6)
+	populated(ctx, t, l)
+	allReach(ctx, t, l)
+	h := l.Hosts[0]
+	must(t, h.Sysctl("net/ipv6/conf/"+h.TAP+"/disable_ipv6", "1"))
+	must(t, h.Agent.WaitOutput(ctx, "TAP could not be put right"))
+	must(t, h.Sysctl("net/ipv6/conf/"+h.TAP+"/disable_ipv6", "0"))
+	must(t, h.SetMAC(h.TAP, []byte{2, 0, 0, 9, 9, 9}))
+	eventually(ctx, t, "the MAC is put back", func() (bool, string) {
+		i, err := h.Link(h.TAP)
+		must(t, err)
+		return i.MAC.String() != "02:00:00:09:09:09", i.MAC.String()
+	})
+	allReach(ctx, t, l)
+}

@@ -166,3 +166,26 @@ func TestAStartThatWaitedLooksForTheUnderlayAgain(t *testing.T) {
 	must(t, p.WaitOutput(ctx, "Running backend"))
 	must(t, l.Hosts[0].Agent.WaitOutput(ctx, "PublicIP: 192.0.2.22 "))
 }
+
+// The host with the embedded etcd forwards before that serves, and when it cannot:
+// its address may be another now.
+func TestTheHostOfTheEmbeddedEtcdForwardsWithoutIt(t *testing.T) {
+	l, ctx := newNetwork(t, lab.Config{Hosts: 2})
+	h := l.Hosts[0]
+	connected(ctx, t, l)
+	keptTables(ctx, t, h, "subnets/10.10.2.0-24")
+	args, was := h.AgentArgs(), h.Addr
+	must(t, h.Readdress(ctx, netip.MustParseAddr("192.0.2.22")))
+	must(t, h.Agent.WaitOutput(ctx, "the embedded etcd serves on an address that this host may not have any more"))
+	must(t, h.Agent.Stop(ctx))
+	p, err := h.Start(program, args...)
+	must(t, err)
+	h.Agent = p
+	must(t, p.WaitOutput(ctx, "the embedded etcd cannot be started; going on without it"))
+	must(t, p.WaitOutput(ctx, "forwarding from the tables of the last run"), p.WaitOutput(ctx, "Running backend"))
+	must(t, h.Readdress(ctx, was), p.WaitOutput(ctx, "embedded etcd serves"))
+	connected(ctx, t, l)
+	if p.Ended() {
+		t.Error("the agent ended")
+	}
+}

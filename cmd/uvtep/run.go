@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -16,7 +14,6 @@ import (
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/etcdsync"
-	"github.com/uvtep/uvtep/etcdsync/embedded"
 	"github.com/uvtep/uvtep/internal/admin"
 	"github.com/uvtep/uvtep/internal/hostnet"
 	"github.com/uvtep/uvtep/internal/state"
@@ -106,17 +103,14 @@ func (a *agent) run(ctx context.Context) (err error) {
 	if a.carrier, err = a.host.AwaitUnderlay(ctx, a.underlay); err != nil {
 		return err
 	}
-	server, err := a.startEtcd(ctx)
-	if err != nil {
-		return err
-	}
-	if server != nil {
-		defer func() { err = errors.Join(err, server.Close()) }()
-		a.watchServer(ctx, server)
-	}
 	if err := a.state.Tidy(); err != nil {
 		a.log.Warn().Err(err).Msg("the state directory cannot be tidied")
 	}
+	return a.withEtcd(ctx, a.joinAny)
+}
+
+// joinAny joins the network, and another one when etcd turns out to have that.
+func (a *agent) joinAny(ctx context.Context) error {
 	for {
 		err := a.join(ctx)
 		if !errors.Is(err, etcdsync.ErrOutdated) {
@@ -125,42 +119,6 @@ func (a *agent) run(ctx context.Context) (err error) {
 		a.log.Warn().Err(err).Msg("etcd has another network than in the last run; joining that one")
 		a.ready, a.unconfirmed, a.unsaved = make(chan struct{}), false, nil
 	}
-}
-
-// startEtcd runs the embedded etcd, if there is to be one.
-func (a *agent) startEtcd(ctx context.Context) (*embedded.Server, error) {
-	if !a.embedded {
-		return nil, nil
-	}
-	if u, err := url.Parse(a.embeddedListen); err == nil && u.Scheme == "http" {
-		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !ip.IsLoopback() {
-			a.log.Warn().Str("listen", a.embeddedListen).Msg("the embedded etcd serves plain HTTP beyond loopback: whoever reaches it rules the network")
-		}
-	}
-	dir := a.embeddedDir
-	if dir == "" {
-		dir = filepath.Join(a.stateDir, "etcd")
-	}
-	server, err := embedded.Start(ctx, embedded.Config{Listen: a.embeddedListen, Dir: dir, Log: a.log})
-	if err != nil {
-		return nil, err
-	}
-	if len(a.etcd.o.Endpoints) == 0 {
-		a.etcd.o.Endpoints = []string{server.Endpoint()}
-	}
-	a.log.Info().Str("listen", a.embeddedListen).Msg("embedded etcd serves")
-	return server, nil
-}
-
-// watchServer reports when the embedded etcd stops by itself. Forwarding goes on.
-func (a *agent) watchServer(ctx context.Context, s *embedded.Server) {
-	go func() {
-		select {
-		case err := <-s.Err():
-			a.log.Error().Err(err).Msg("the embedded etcd stopped; restart the agent to bring it back")
-		case <-ctx.Done():
-		}
-	}()
 }
 
 // join connects with etcd, takes a place in the network and works.
