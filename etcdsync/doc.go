@@ -4,6 +4,7 @@
 //
 //	                 ┌─ Acquire, Run ──> <prefix>/subnets/10.10.238.0-24     etcd lease of 24 h
 //	this host ── Store                   <prefix>/uvtep/hosts/<id>/host      etcd lease of 30 s
+//	                 ├─ Endpoints.Run ─> <prefix>/uvtep/hosts/<id>/endpoints the same
 //	                 └─ Follow <──────── <prefix>/…                          of everybody
 //	                       │
 //	   list at R, watch R+1 ──> intake ──> board ──> publisher ──> *Tables
@@ -63,6 +64,7 @@
 //   - claim: what a host asks for; registration: what it has
 //   - row: a key's value, decoded; board: all rows and the tables to come
 //   - party: what one key says about its host; census: all parties
+//   - roster: the stations behind this host, and what is to be announced of them
 //   - station: an Ethernet address with the IP addresses bound to it
 //   - session: from one list to the end of the watch that follows it
 //   - revision: etcd's
@@ -78,8 +80,8 @@
 //
 // It takes no lock in etcd, since a lock there is no guard. It never revokes,
 // and deletes no key but one of its own that does not fit the network any
-// more, and the subnet that an operator releases. It writes no file: what it
-// wants kept for the next start it hands to its caller, see FollowConfig.Save.
-// It does not route around the tunnel (DirectRouting) and reads no flannel
+// more, a station that is no longer behind the host, and what an operator
+// releases or deletes. It writes no file: what it wants kept for the next start
+// it hands to its caller, see FollowConfig.Save. It does not route around the tunnel (DirectRouting) and reads no flannel
 // network that is kept in Kubernetes, which has no keys.
 package etcdsync
