@@ -105,11 +105,12 @@ func (a *announcing) until(want ...string) {
 			a.Logf("announced last: %q", got)
 		}
 	}()
+	_, host := a.value(hostKey(a.claim.NodeID))
 	a.eventually(strings.Join(want, ", ")+" to be announced", func() bool {
 		got = nil
 		for _, name := range a.names(a.dir()) {
 			text, id := a.value(a.dir() + name)
-			if text == "" {
+			if text == "" || id != host {
 				continue
 			}
 			v, err := parseEndpoint([]byte(text))
@@ -174,6 +175,11 @@ func TestARestartFindsItsStations(t *testing.T) {
 		t.Errorf("written anew: %v, %v", r, err)
 	}
 	stop()
+	// As a run with another --liveness-ttl leaves them: on another lease.
+	e.put(a.dir()+mac(8).String(), `{"IPs":[],"Seq":0,"Since":"2026-01-01T00:00:00Z","Schema":1}`, clientv3.WithLease(e.grant()))
+	stop = a.start(a.bridge, 0)
+	a.until("02:00:00:00:00:07 10.10.9.7", "02:00:00:00:00:08")
+	stop()
 	a.start(nil, 0) // a run without a bridge
 	a.until()
 }
@@ -218,4 +224,46 @@ func TestManyStationsAreWrittenInFewTransactions(t *testing.T) {
 	if n := e.put("marker", "") - before - 1; n > 5 {
 		t.Errorf("got %d transactions, want 3, or a few more", n)
 	}
+	if n, _ := a.log.count("announcing the stations here anew"); n > 0 {
+		t.Errorf("began anew %d times, want none", n)
+	}
+}
+
+// looker is Endpoints without etcd.
+func looker(v *village, b *bridge) *Endpoints {
+	return &Endpoints{stations: b, roster: v.a.roster, keys: make(map[ether.Addr]ownKey)}
+}
+
+func TestWhatWasSightedBeforeTheTablesIsToldAgain(t *testing.T) {
+	v, b := newVillage(t), new(bridge)
+	tables := v.a.tables
+	v.a.tables = nil
+	e := looker(v, b)
+	b.see(mac(7), "")
+	e.look(v.now)
+	if len(v.a.stations) != 0 {
+		t.Error("a station was taken in without tables")
+	}
+	e.Hear(tables)
+	e.look(v.now.Add(lookEvery))
+	e.look(v.now.Add(2 * lookEvery))
+	if v.a.stations[mac(7)] == nil {
+		t.Error("the station was not taken in")
+	}
+}
+
+func TestAStationsLastFramesDoNotBringItBack(t *testing.T) {
+	v, b := newVillage(t), new(bridge)
+	e := looker(v, b)
+	v.a.sees(mac(7))
+	v.b.see(mac(7), netip.Addr{}, v.now)
+	v.b.write()
+	b.see(mac(7), "") // before it left
+	b.leave()
+	e.Hear(v.a.in.board.tables(v.h.rev, v.a.in.network))
+	e.look(v.now)
+	e.look(v.now.Add(lookEvery))
+	v.settle()
+	v.a.wants(mac(7), "")
+	v.b.wants(mac(7), `{"IPs":[],"Seq":1,"Schema":1}`)
 }

@@ -214,13 +214,7 @@ func (r *roster) hear(t *Tables, now time.Time) {
 // lostTo reports whether tables that say that a station is behind another host
 // know of what this host announces.
 func (s *resident) lostTo(e fdb.Entry, rev int64) bool {
-	switch {
-	case e.Seq > s.seq:
-		return true
-	case s.rev == 0: // both saw it first at the same time
-		return e.Seq == s.seq
-	}
-	return rev >= s.rev
+	return e.Seq > s.seq || s.rev != 0 && rev >= s.rev
 }
 
 func (r *roster) remove(mac ether.Addr) {

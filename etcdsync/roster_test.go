@@ -151,10 +151,13 @@ func TestWhoIsNotAnnounced(t *testing.T) {
 			v := newVillage(t)
 			c.setup(v)
 			v.spread()
+			before := v.h.rev
 			for range 3 {
 				v.a.sees(c.mac, "10.10.9.7")
 			}
-			v.a.wants(c.mac, "")
+			if v.h.rev != before {
+				t.Errorf("%d writes to etcd, want none", v.h.rev-before)
+			}
 			if got := v.said("bound to another host"); got != map[bool]int{true: 1}[c.alarm] {
 				t.Errorf("alarms: got %d, want %v", got, c.alarm)
 			}
