@@ -2,12 +2,10 @@ package vswitch
 
 import (
 	"bytes"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 )
 
@@ -103,33 +101,5 @@ func TestFloodingIsBounded(t *testing.T) {
 			t.Errorf("rate %d: %d replicated, %d dropped, %d forwarded, %d copies; want %d, %d, %d, %d", c.rate,
 				s.Frames[Replicate], s.Frames[DropFloodRate], s.Frames[Forward], flooded, c.want, tries-c.want, tries, 2*c.want)
 		}
-	}
-}
-
-// What came from a tunnel never goes to one, whatever it is for: a frame of the
-// wire has no way to the wire (RFC 8365 §8.3.1), and nobody on it is answered.
-func TestNothingFromATunnelGoesToATunnel(t *testing.T) {
-	b := start(t, Policy{Flood: true})
-	defer b.stats(t)
-	group := ether.Addr{1, 0, 0x5e, 1, 1, 1}
-	in := []ether.Frame{
-		frame(ether.Broadcast, macB),
-		frame(group, macB),
-		frame(macC, macB),
-		frame(macNone, macB),
-		arpRequest(ether.Broadcast, macB, ipB, ipC),
-		arpRequest(ether.Broadcast, macB, ipB, ipNone),
-		arpRequest(ether.Broadcast, macB, ipB, ipSelf),
-		arpRequest(ether.Broadcast, macB, ipB, ipB),
-	}
-	for _, f := range in {
-		b.wire.in <- []encap.Message{{Peer: netip.AddrPortFrom(outerB, 4789), Data: datagram(vni, f)}}
-		if got := <-b.out; !bytes.Equal(got, f) {
-			t.Errorf("TAP got % x, want % x", got, f)
-		}
-	}
-	b.in <- [][]byte{frame(macB, macLocal)} // and what follows is the only one
-	if d := <-b.wire.out; !bytes.HasPrefix(d.Data[0][8:], macB[:]) || len(b.wire.out) != 0 {
-		t.Errorf("% x went to a tunnel, and %d more", d.Data[0], len(b.wire.out))
 	}
 }
