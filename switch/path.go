@@ -47,14 +47,23 @@ func (p *Paths) To(vtep netip.Addr) int {
 	return n
 }
 
-// Fit decides again about a frame that is to be forwarded, whose largest packet
-// has size bytes: one that its path does not take is dropped, and MTU says what
-// would be taken.
+// Fit decides again about a frame that is to be sent, whose largest packet has
+// size bytes: one that its path does not take is dropped, and MTU says what
+// would be taken. One that is flooded is dropped when no path takes it; a VTEP
+// whose path takes less than others goes without its copy.
 func (d Decision) Fit(size int, t *Tables) Decision {
-	if d.Verdict != Forward || t.Paths.least == 0 || size <= t.Paths.least {
+	p := &t.Paths
+	if p.least == 0 || size <= p.least {
 		return d
 	}
-	if n := t.Paths.To(d.VTEP.To.Addr()); n > 0 && size > n {
+	n := 0
+	switch d.Verdict {
+	case Forward:
+		n = p.To(d.VTEP.To.Addr())
+	case Replicate:
+		n = max(p.over4, p.over6)
+	}
+	if n > 0 && size > n {
 		d.Verdict, d.MTU = DropTooBig, n
 	}
 	return d

@@ -92,6 +92,25 @@ func TestALargeFrameOfAnotherKindIsDroppedInSilence(t *testing.T) {
 	}
 }
 
+// What is for all is dropped when there is nobody whose path takes it; nobody is
+// told, as for anything that was for many.
+func TestWhatIsFloodedIsDroppedWhenNoPathTakesIt(t *testing.T) {
+	b := start(t, Policy{Flood: true})
+	tables := limited()
+	tables.Policy.Flood = true
+	b.sw.SetTables(vni, tables)
+	b.in <- [][]byte{packet(ether.Broadcast, 201), packet(ether.Broadcast, 200)}
+	for range tables.FDB.VTEPs(vni) {
+		if d := <-b.wire.out; len(d.Data[0]) != 8+ether.HeaderLen+200 {
+			t.Errorf("sent %d bytes, want what carries 200", len(d.Data[0]))
+		}
+	}
+	s := b.stats(t)
+	if s.Frames[DropTooBig] != 1 || s.Frames[Replicate] != 1 || s.Extra[ToldFit] != 0 {
+		t.Errorf("counted %d too big, %d replicated, %d told; want 1, 1, none", s.Frames[DropTooBig], s.Frames[Replicate], s.Extra[ToldFit])
+	}
+}
+
 // It is the segments of a superframe that have to fit.
 func TestASuperframeIsAsLargeAsItsSegments(t *testing.T) {
 	f := udp(make([]byte, 500))
