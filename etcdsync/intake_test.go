@@ -53,6 +53,13 @@ func TestWhatCannotBeTrueCostsItsOwnKeyAlone(t *testing.T) {
 	}
 }
 
+// Two hosts behind one address are told apart by their ports.
+func TestOurAddressWithAnotherPortIsAnotherHost(t *testing.T) {
+	w := newWorld(t)
+	w.put(leaseB, strings.Replace(leaseOf(nodeB, "192.0.2.1", mac(2)), `"VNI":1`, `"VNI":1,"Port":4790`, 1))
+	w.wantEntry(w.tables(), 1, mac(2), "192.0.2.1:4790")
+}
+
 func TestTheLastGoodValueOfAKeyStands(t *testing.T) {
 	w := newWorld(t)
 	w.put(leaseB, leaseOf(nodeB, "192.0.2.2", mac(2)))
