@@ -199,3 +199,28 @@ func TestAHostIsReachedOverTheFamilyThatBothHave(t *testing.T) {
 		})
 	}
 }
+
+// A uvtep host has one device and one MAC address, whatever it leases: what it is
+// reached over depends on the hosts' addresses alone.
+func TestAHostWithOneDeviceIsReachedOverIPv4WhereBothHaveIt(t *testing.T) {
+	data := `{"VNI":1,"VtepMAC":"02:00:00:00:00:02","NodeID":"` + nodeB + `"}`
+	other := strings.Replace(data, "00:02", "00:06", 1)
+	for _, tt := range []struct{ name, subnets, data string }{
+		{"a lease of IPv6 alone", "0.0.0.0-0&fd00:10:0:2::-64", `"BackendV6Data":` + data},
+		{"a lease of IPv4 alone", "10.10.2.0-24", `"BackendData":` + data},
+		{"a lease of both", "10.10.2.0-24&fd00:10:0:2::-64", `"BackendData":` + data + `,"BackendV6Data":` + data},
+		{"two MAC addresses", "10.10.2.0-24&fd00:10:0:2::-64", `"BackendData":` + other + `,"BackendV6Data":` + data},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.put(subnetsDir+tt.subnets, `{"PublicIP":"192.0.2.2","PublicIPv6":"fd00::2","BackendType":"vxlan",`+tt.data+`}`)
+			got := w.tables()
+			w.wantEntry(got, 1, mac(2), "192.0.2.2:4789")
+			for _, r := range got.Routes {
+				if r.Over6 {
+					t.Errorf("%s goes over IPv6", r.Dst)
+				}
+			}
+		})
+	}
+}

@@ -41,8 +41,8 @@ func leaseRow(k key, value []byte, me *identity, n *Network) (*row, error) {
 }
 
 // leaseStations returns the VTEP's own addresses: the first of each subnet. A
-// flannel host has a device for each family, with a MAC address of its own;
-// frames for the one of IPv6 must arrive at its IPv6 address.
+// flannel host, which has no node id, has a device for each family, with a MAC
+// address of its own; frames for the one of IPv6 must arrive at its IPv6 address.
 func leaseStations(p *Peer, v *leaseValue) []station {
 	var v4, v6 []netip.Addr
 	if p.Subnet.IsValid() {
@@ -60,7 +60,7 @@ func leaseStations(p *Peer, v *leaseValue) []station {
 	}
 	if !v.mac6.IsZero() {
 		s := station{mac: v.mac6, ips: v6}
-		if v.publicIPv6.IsValid() && v.publicIP.IsValid() {
+		if v.node == "" && v.publicIPv6.IsValid() && v.publicIP.IsValid() {
 			s.vtep = &fdb.VTEP{To: netip.AddrPortFrom(v.publicIPv6, v.port), Alt: v.publicIP}
 		}
 		out = append(out, s)
