@@ -14,7 +14,6 @@ import (
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/etcdsync"
-	"github.com/uvtep/uvtep/internal/admin"
 	"github.com/uvtep/uvtep/internal/hostnet"
 	"github.com/uvtep/uvtep/internal/state"
 	vswitch "github.com/uvtep/uvtep/switch"
@@ -141,9 +140,7 @@ func (a *agent) join(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.plane.close()) }()
-	server, err := admin.Listen(a.adminSocket, admin.Views{statsPath: a.plane.stats, linkPath: a.plane.view, fdbPath: a.plane.fdbView, neighPath: a.plane.neighView, routePath: a.plane.routeView}, admin.Changes{
-		offloadPath: admin.Decoded(a.plane.setOffload),
-	})
+	server, err := a.listen()
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ type lamp struct {
 
 // lampMux serves a view and a change that fails for some words.
 func lampMux(made *[]string) http.Handler {
-	return mux(Views{"/v1/lamp": func() any { return lamp{"on"} }}, Changes{"/v1/lamp/light": Decoded(func(_ context.Context, l lamp) (any, error) {
+	return mux("1.2", Requests{Views: Views{"/v1/lamp": func() any { return lamp{"on"} }}, Changes: Changes{"/v1/lamp/light": Decoded(func(_ context.Context, l lamp) (any, error) {
 		*made = append(*made, l.Light)
 		switch l.Light {
 		case "purple":
@@ -28,7 +28,7 @@ func lampMux(made *[]string) http.Handler {
 			return nil, errors.New("the lamp is broken; buy one")
 		}
 		return l, nil
-	})})
+	})}})
 }
 
 func TestRequestsAreAnsweredWithStatusAndJSON(t *testing.T) {
@@ -48,7 +48,10 @@ func TestRequestsAreAnsweredWithStatusAndJSON(t *testing.T) {
 		{"a body too long", "PUT", "/v1/lamp/light", `{"light":"` + strings.Repeat("o", maxBody) + `"}`, 413, "longer than 4096 bytes", 0},
 		{"a change that is read", "GET", "/v1/lamp/light", ``, 405, "use PUT", 0},
 		{"a view that is changed", "PUT", "/v1/lamp", `{}`, 405, "use GET", 0},
-		{"nothing", "GET", "/v1/sofa", ``, 404, "no /v1/sofa", 0},
+		{"nothing", "GET", "/v1/sofa", ``, 404, "no /v1/sofa in this agent; there is GET /, GET /v1/lamp, PUT /v1/lamp/light", 0},
+		{"another version", "GET", "/v2/lamp", ``, 404, "this agent speaks v1; GET / lists what can be asked", 0},
+		{"the list", "GET", "/", ``, 200, "", 0},
+		{"the list, changed", "PUT", "/", `{}`, 405, "use GET", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var made []string
@@ -72,7 +75,7 @@ func TestRequestsAreAnsweredWithStatusAndJSON(t *testing.T) {
 func TestChangeIsMadeThroughTheSocket(t *testing.T) {
 	var made []string
 	socket := filepath.Join(t.TempDir(), "a.sock")
-	s, err := Listen(socket, nil, nil)
+	s, err := Listen(Config{Path: socket}, Requests{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"syscall"
 )
 
@@ -50,12 +52,35 @@ func (r request) do(ctx context.Context, socket string, out any) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("agent at %s: %s: %s", socket, r.path, said(resp))
+		return r.refused(socket, resp)
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("agent at %s: %s: %w", socket, r.path, err)
+		return fmt.Errorf("agent at %s (%s): %s: %w; %s", socket, agentOf(resp), r.path, err, sameVersion)
 	}
 	return nil
+}
+
+// sameVersion is what helps when a command and an agent do not understand each
+// other.
+const sameVersion = "use the `uvtep` that the agent was started with, or restart the agent with this one"
+
+// refused tells of an answer that is no answer. What an agent does not have is
+// in a newer one, or was in an older.
+func (r request) refused(socket string, resp *http.Response) error {
+	path, _, _ := strings.Cut(r.path, "?")
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed {
+		return fmt.Errorf("agent at %s (%s) does not know %s %s: it is older or newer than this command; %s", socket, agentOf(resp), r.method, path, sameVersion)
+	}
+	return fmt.Errorf("agent at %s: %s: %s", socket, path, said(resp))
+}
+
+// agentOf is the version of the agent that an answer is from.
+func agentOf(resp *http.Response) string {
+	v, ok := strings.CutPrefix(resp.Header.Get("Server"), serverPrefix)
+	if !ok {
+		return "of an unknown version"
+	}
+	return "uvtep " + v
 }
 
 // said is what the agent says of a request that it refused.
@@ -70,10 +95,14 @@ func said(resp *http.Response) string {
 // explain says what to do about a socket that cannot be reached.
 func explain(socket string, err error) error {
 	switch {
+	case errors.Is(err, context.Canceled):
+		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no agent at %s; start `uvtep run`, or say where with --admin-socket", socket)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("not allowed to open %s; run as root, or join the group that owns it", socket)
+		return fmt.Errorf("not allowed to open %s: %s", socket, advice(socket))
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("agent at %s does not answer: %w; its log may say why, else restart it", socket, err)
 	}
-	return err
+	return fmt.Errorf("agent at %s: %w; is it an agent's socket?", socket, err)
 }

@@ -8,15 +8,32 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 )
+
+// Version is the version of the requests: all paths but "/" begin with it. It
+// becomes another one when a request changes its meaning; requests and keys are
+// added to it at any time.
+const Version = "v1"
+
+// Views are what can be asked for: by path, a function that returns something
+// that encoding/json can write. It is called from many goroutines at once.
+type Views map[string]func() any
+
+// Queries are views that take parameters, and may wait. They are called from
+// many goroutines at once, each with the context of its request; one that waits
+// answers within Patience, with what there is then.
+type Queries map[string]func(context.Context, url.Values) (any, error)
 
 // Changes are what can be changed: by path, a function that decodes the body of
 // a PUT, makes the change, and returns what to answer. It is called from many
 // goroutines at once. Decoded makes one.
 type Changes map[string]func(ctx context.Context, body []byte) (any, error)
 
-// BadRequest is the error of a change that was asked for wrongly: nothing has
-// changed, and asking again in the same way is of no use.
+// BadRequest is the error of what was asked for wrongly: nothing has changed, and
+// asking again in the same way is of no use.
 type BadRequest struct{ Err error }
 
 func (e BadRequest) Error() string { return e.Err.Error() }
@@ -44,22 +61,79 @@ func Decoded[T any](apply func(context.Context, T) (any, error)) func(context.Co
 	}
 }
 
+// Requests are all that can be asked of an agent. No path may be more than one
+// of them.
+type Requests struct {
+	Views   Views
+	Queries Queries
+	Changes Changes
+}
+
+// List names the requests, as "GET /v1/stats", in order.
+func (q Requests) List() []string {
+	out := []string{"GET /"}
+	for path := range q.Views {
+		out = append(out, "GET "+path)
+	}
+	for path := range q.Queries {
+		out = append(out, "GET "+path)
+	}
+	for path := range q.Changes {
+		out = append(out, "PUT "+path)
+	}
+	slices.SortFunc(out, func(a, b string) int { return strings.Compare(a[4:], b[4:]) })
+	return out
+}
+
+// root is what there is to ask for: the answer to "/".
+type root struct {
+	Agent    string   `json:"agent"`    // its version
+	Versions []string `json:"versions"` // of the requests
+	Requests []string `json:"requests"`
+}
+
 // mux serves every path by its method, and errors as JSON, those of HTTP itself
-// too.
-func mux(v Views, c Changes) http.Handler {
+// too. Each answer says which agent it is from.
+func mux(agent string, q Requests) http.Handler {
 	m := http.NewServeMux()
-	for path, view := range v {
+	for path, view := range q.Views {
 		m.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, view()) })
 		m.HandleFunc(path, only("GET, HEAD"))
 	}
-	for path, change := range c {
+	for path, query := range q.Queries {
+		m.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			v, err := query(r.Context(), r.URL.Query())
+			conclude(w, v, err)
+		})
+		m.HandleFunc(path, only("GET, HEAD"))
+	}
+	for path, change := range q.Changes {
 		m.HandleFunc("PUT "+path, func(w http.ResponseWriter, r *http.Request) { put(w, r, change) })
 		m.HandleFunc(path, only("PUT"))
 	}
-	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, fmt.Errorf("there is no %s in this version of the agent", r.URL.Path))
+	list := q.List()
+	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, root{agent, []string{Version}, list})
 	})
-	return m
+	m.HandleFunc("/{$}", only("GET, HEAD"))
+	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, unknown(r.URL.Path, list))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", serverPrefix+agent)
+		m.ServeHTTP(w, r)
+	})
+}
+
+// serverPrefix stands before the agent's version in the Server header.
+const serverPrefix = "uvtep/"
+
+// unknown says what there is in place of what was asked for.
+func unknown(path string, list []string) error {
+	if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); first != Version {
+		return fmt.Errorf("there is no %s: this agent speaks %s; GET / lists what can be asked", path, Version)
+	}
+	return fmt.Errorf("there is no %s in this agent; there is %s", path, strings.Join(list, ", "))
 }
 
 func only(methods string) http.HandlerFunc {
@@ -81,6 +155,11 @@ func put(w http.ResponseWriter, r *http.Request, change func(context.Context, []
 		return
 	}
 	v, err := change(r.Context(), body)
+	conclude(w, v, err)
+}
+
+// conclude answers with a value, or with the error in its place.
+func conclude(w http.ResponseWriter, v any, err error) {
 	if bad := (BadRequest{}); errors.As(err, &bad) {
 		refuse(w, http.StatusBadRequest, err)
 		return
