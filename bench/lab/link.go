@@ -206,6 +206,13 @@ func (n *Node) AddNarrowRoute(dev string, dst netip.Prefix, mtu int) error {
 	})
 }
 
+// DeleteRoute removes the routes to a destination through a device.
+func (n *Node) DeleteRoute(dev string, dst netip.Prefix) error {
+	return n.on(dev, "delete route through", func(l netlink.Link) error {
+		return n.nl.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(dst)})
+	})
+}
+
 // AddUnreachable makes a destination one that the kernel refuses to send to.
 func (n *Node) AddUnreachable(dst netip.Prefix) error {
 	if err := n.nl.RouteAdd(&netlink.Route{Dst: ipNet(dst), Type: unix.RTN_UNREACHABLE}); err != nil {
