@@ -33,7 +33,8 @@ type OwnLease struct {
 	Key             string
 	Rev             int64
 	Subnet, Subnet6 netip.Prefix
-	Public          netip.AddrPort
+	Public          []netip.Addr // one of a family, sorted
+	Port            uint16
 	MAC             ether.Addr
 }
 
@@ -95,7 +96,14 @@ func (r *row) own() OwnLease {
 	if mac.IsZero() {
 		mac = r.peer.MAC6
 	}
-	return OwnLease{Key: r.name, Rev: r.rev, Subnet: r.peer.Subnet, Subnet6: r.peer.Subnet6, Public: r.vtep.To, MAC: mac}
+	o := OwnLease{Key: r.name, Rev: r.rev, Subnet: r.peer.Subnet, Subnet6: r.peer.Subnet6, Port: r.vtep.To.Port(), MAC: mac}
+	for _, a := range []netip.Addr{r.vtep.To.Addr(), r.vtep.Alt} {
+		if a.IsValid() {
+			o.Public = append(o.Public, a)
+		}
+	}
+	slices.SortFunc(o.Public, netip.Addr.Compare)
+	return o
 }
 
 // StationKey names the key that an FDB entry comes from, empty when there is no

@@ -12,6 +12,8 @@ func (a *agent) requests() admin.Requests {
 			fdbPath:   a.plane.fdbView,
 			neighPath: a.plane.neighView,
 			routePath: a.plane.routeView,
+			selfPath:  a.plane.self,
+			heldPath:  a.plane.held,
 		},
 		Changes: admin.Changes{
 			offloadPath: admin.Decoded(a.plane.setOffload),

@@ -28,6 +28,12 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// statusError is the exit status of a command that has said all there is to say:
+// what it found is its answer, and no failure of its own.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 // run runs one command and returns its exit status. SIGINT and SIGTERM end the
@@ -40,6 +46,10 @@ func run(args []string) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	var status statusError
+	if errors.As(err, &status) {
+		return int(status)
 	}
 	fmt.Fprintf(os.Stderr, "uvtep: %s\n", strings.TrimSpace(err.Error()))
 	var usage usageError
@@ -66,7 +76,7 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newDown(), newLab(), newNetwork(), newSubnets(), newEndpoints(), newDockerOpts(), newStats(), newLink(), newFDB(), newNeigh(), newRoute(), newVersion())
+	root.AddCommand(newRun(), newDown(), newLab(), newNetwork(), newSubnets(), newEndpoints(), newDockerOpts(), newDiff(), newStats(), newLink(), newFDB(), newNeigh(), newRoute(), newVersion())
 	badArgsAreUsage(root)
 	return root
 }
