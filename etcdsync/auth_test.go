@@ -161,7 +161,7 @@ func TestTokensAreReplaced(t *testing.T) {
 			write(t, file, "other\n")
 			w.until("with the host at its last address", func(t *Tables) bool { return t.FDB.Accepts(1, addr("198.51.100.3")) })
 			for _, tables := range w.published()[1:] {
-				if len(tables.Routes) == 0 {
+				if tables.Routes.Len() == 0 {
 					t.Errorf("tables at revision %d are empty", tables.Rev)
 				}
 			}
@@ -320,7 +320,7 @@ func TestARoleTakenAwayCostsWhatIsNewAlone(t *testing.T) {
 	}
 	w.routes("10.10.2.0/24", "10.10.3.0/24")
 	for _, tables := range w.published()[1:] {
-		if len(tables.Routes) == 0 {
+		if tables.Routes.Len() == 0 {
 			t.Errorf("tables at revision %d are empty", tables.Rev)
 		}
 	}

@@ -64,7 +64,7 @@ type view struct {
 
 func viewOf(t *Tables) view {
 	v := view{
-		FDB: make(map[fdb.Key]string), ARP: maps.Collect(t.ARP.All()), Routes: t.Routes,
+		FDB: make(map[fdb.Key]string), ARP: maps.Collect(t.ARP.All()), Routes: t.Routes.Sorted(),
 		VTEPs: make(map[encap.VNI][]string), Peers: make(map[string]string),
 	}
 	for k, e := range t.FDB.All() {

@@ -93,8 +93,8 @@ func TestOneSubnetUnderTwoKeysIsRoutedUntilBothAreGone(t *testing.T) {
 	w.del("subnets/10.10.2.0-24")
 	got := w.tables()
 	w.wantBinding(got, 1, "10.10.2.0", mac(3))
-	if len(got.Routes) != 1 {
-		t.Errorf("routes: got %v, want one", got.Routes)
+	if got.Routes.Len() != 1 {
+		t.Errorf("routes: got %v, want one", got.Routes.Sorted())
 	}
 }
 

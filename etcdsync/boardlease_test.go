@@ -66,7 +66,7 @@ func TestAHostWithANewAddressOrMACLeavesNothingStale(t *testing.T) {
 				after := w.tables()
 				w.wantEntry(after, 1, tt.mac, tt.ip+":4789")
 				w.wantBinding(after, 1, "10.10.2.0", tt.mac)
-				if after.FDB.Len() != 1 || after.ARP.Len() != 1 || len(after.Routes) != 1 || len(after.FDB.VTEPs(1)) != 1 {
+				if after.FDB.Len() != 1 || after.ARP.Len() != 1 || after.Routes.Len() != 1 || len(after.FDB.VTEPs(1)) != 1 {
 					t.Errorf("got %+v, want one of each", viewOf(after))
 				}
 				if got := after.FDB.Accepts(1, addr("192.0.2.2")); got != (tt.ip == "192.0.2.2") {
@@ -108,7 +108,7 @@ func TestALeaseWrittenAgainChangesItsRevisionOnly(t *testing.T) {
 	if len(after.Changed) != 0 {
 		t.Errorf("changed: got %v, want none", after.Changed)
 	}
-	if &before.Routes[0] != &after.Routes[0] {
+	if before.Routes != after.Routes {
 		t.Error("the routes were made anew")
 	}
 	if e, _ := after.FDB.Lookup(1, mac(2)); e.Rev != 2 {
@@ -138,10 +138,10 @@ func TestAFlannelHostOfBothFamiliesHasTwoEntriesAndOneFloodCopy(t *testing.T) {
 	if e, _ := got.FDB.Lookup(1, mac(6)); !e.VTEP.Owns(addr("192.0.2.2")) {
 		t.Error("the IPv6 device's frames may come over IPv4 too")
 	}
-	if len(got.Routes) != 2 {
-		t.Errorf("routes: got %v, want one a family", got.Routes)
+	if got.Routes.Len() != 2 {
+		t.Errorf("routes: got %v, want one a family", got.Routes.Sorted())
 	}
-	for _, r := range got.Routes {
+	for _, r := range got.Routes.Sorted() {
 		if r.Over6 != r.Dst.Addr().Is6() {
 			t.Errorf("route to %s: over IPv6 %t; it goes where its subnet's device is", r.Dst, r.Over6)
 		}
@@ -189,8 +189,8 @@ func TestAHostIsReachedOverTheFamilyThatBothHave(t *testing.T) {
 			if e, _ := got.FDB.Lookup(1, mac(2)); e.VTEP == nil || e.VTEP.To.String() != tt.to || !got.FDB.Accepts(1, addr(tt.accept)) {
 				t.Errorf("got %+v, want %s, and %s accepted", e.VTEP, tt.to, tt.accept)
 			}
-			if over6 := netip.MustParseAddrPort(tt.to).Addr().Is6(); len(got.Routes) != 1 || got.Routes[0].Over6 != over6 {
-				t.Errorf("routes: got %+v, want one, over IPv6 %t", got.Routes, over6)
+			if over6 := netip.MustParseAddrPort(tt.to).Addr().Is6(); got.Routes.Len() != 1 || got.Routes.Sorted()[0].Over6 != over6 {
+				t.Errorf("routes: got %+v, want one, over IPv6 %t", got.Routes.Sorted(), over6)
 			}
 			told := strings.Contains(log.String(), "a host cannot be reached")
 			if told != tt.unreachable {
@@ -216,7 +216,7 @@ func TestAHostWithOneDeviceIsReachedOverIPv4WhereBothHaveIt(t *testing.T) {
 			w.put(subnetsDir+tt.subnets, `{"PublicIP":"192.0.2.2","PublicIPv6":"fd00::2","BackendType":"vxlan",`+tt.data+`}`)
 			got := w.tables()
 			w.wantEntry(got, 1, mac(2), "192.0.2.2:4789")
-			for _, r := range got.Routes {
+			for _, r := range got.Routes.Sorted() {
 				if r.Over6 {
 					t.Errorf("%s goes over IPv6", r.Dst)
 				}

@@ -189,8 +189,8 @@ func TestACacheOfAnotherHostOrNetworkIsNoHelp(t *testing.T) {
 	w2 := e.followFrom(last, s2, 4, 0)
 	e.awaitLog(log, "tables of the last run are of another network or another host")
 	w2.routes("10.10.2.0/24", "10.10.3.0/24")
-	if first := w2.published()[0]; len(first.Routes) != 2 {
-		t.Errorf("the first tables have %d routes, want both of etcd's", len(first.Routes))
+	if first := w2.published()[0]; first.Routes.Len() != 2 {
+		t.Errorf("the first tables have %d routes, want both of etcd's", first.Routes.Len())
 	}
 	s3, log3 := e.store()
 	w3 := e.followFrom(bytes.Replace(last, []byte("192.0.2.2"), []byte("192.0.2.9"), 1), s3, 1, 0)
@@ -340,8 +340,8 @@ func TestACacheGivesWayToAnEtcdThatWasMadeAnew(t *testing.T) {
 	s, log := e.store()
 	w = e.followFrom(last, s, 1, time.Hour)
 	got := w.until("with the new value", func(t *Tables) bool { _, ok := t.FDB.Lookup(1, mac(22)); return ok })
-	if len(got.Routes) != 4 {
-		t.Errorf("%d routes, want the three that etcd lacks too: they are doubted", len(got.Routes))
+	if got.Routes.Len() != 4 {
+		t.Errorf("%d routes, want the three that etcd lacks too: they are doubted", got.Routes.Len())
 	}
 	e.awaitLog(log, "etcd lacks much of what it had")
 }

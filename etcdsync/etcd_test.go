@@ -344,8 +344,8 @@ func (w *spectator) until(what string, holds func(*Tables) bool) *Tables {
 func (w *spectator) routes(dst ...string) *Tables {
 	w.Helper()
 	return w.until(fmt.Sprintf("with routes to %s", dst), func(t *Tables) bool {
-		got := make([]string, 0, len(t.Routes))
-		for _, r := range t.Routes {
+		got := make([]string, 0, t.Routes.Len())
+		for _, r := range t.Routes.Sorted() {
 			got = append(got, r.Dst.String())
 		}
 		return slices.Equal(got, dst)

@@ -151,7 +151,7 @@ func TestFollowingAsksNothingAboutSingleLeases(t *testing.T) {
 	}
 	s, _ := g.dial(Options{})
 	w := g.follow(s, 1, 0)
-	w.until("with all hosts", func(t *Tables) bool { return len(t.Routes) == hosts })
+	w.until("with all hosts", func(t *Tables) bool { return t.Routes.Len() == hosts })
 	for i := range hosts {
 		put(i+2, i+102)
 	}
@@ -195,7 +195,7 @@ func TestTheOwnLeaseIsNoPeerHoweverOftenItIsListed(t *testing.T) {
 		e.start()
 	}
 	for _, tables := range w.published() {
-		if len(tables.Routes) > 1 || has(tables, 1, r.claim.MAC) {
+		if tables.Routes.Len() > 1 || has(tables, 1, r.claim.MAC) {
 			t.Errorf("tables at revision %d have the host itself: %+v", tables.Rev, viewOf(tables))
 		}
 	}

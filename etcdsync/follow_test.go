@@ -50,7 +50,7 @@ func TestWhatIsThereAtTheStartComesInOnePiece(t *testing.T) {
 	s, _ := e.store()
 	w := e.follow(s, 1, 0)
 	first := w.until("at all", func(*Tables) bool { return true })
-	if n := len(first.Routes); n != hosts || first.FDB.Len() != hosts || len(first.Changed) != 0 {
+	if n := first.Routes.Len(); n != hosts || first.FDB.Len() != hosts || len(first.Changed) != 0 {
 		t.Errorf("first tables: got %d routes, %d entries, %d changed, want %d, %d and 0", n, first.FDB.Len(), len(first.Changed), hosts, hosts)
 	}
 }
@@ -265,7 +265,7 @@ func TestASlowTakerGetsTheLastTablesAndFollowingDoesNotWait(t *testing.T) {
 	close(release)
 	n := 0
 	for t2 := range taken {
-		if n++; len(t2.Routes) == hosts {
+		if n++; t2.Routes.Len() == hosts {
 			break
 		}
 	}

@@ -116,8 +116,8 @@ func TestASubnetOverOurOwnIsNotRoutedUntilOursIsGone(t *testing.T) {
 	got := w.tables()
 	w.wantEntry(got, 1, mac(2), "192.0.2.2:4789")
 	w.wantEntry(got, 1, mac(3), "192.0.2.3:4789")
-	if len(got.Routes) != 2 {
-		t.Errorf("routes: got %v, want both", got.Routes)
+	if got.Routes.Len() != 2 {
+		t.Errorf("routes: got %v, want both", got.Routes.Sorted())
 	}
 }
 

@@ -209,7 +209,7 @@ func TestEtcdMayGoAndComeBack(t *testing.T) {
 	}
 	w.routes(want...)
 	for _, t2 := range w.published() {
-		if len(t2.Routes) == 0 {
+		if t2.Routes.Len() == 0 {
 			t.Errorf("tables at revision %d are empty", t2.Rev)
 		}
 	}

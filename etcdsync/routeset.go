@@ -1,81 +1,89 @@
 package etcdsync
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
+
+	"github.com/uvtep/uvtep/internal/snapmap"
 )
 
-// routeSet counts which subnets are to be routed: one subnet may be that of
-// two leases, one of them dual-stack.
-type routeSet struct {
-	counts map[netip.Prefix]routeCount
-	dirty  map[netip.Prefix]struct{} // may have changed since sorted was made
-	sorted []Route                   // given out: not to be written
+// Routes are kernel routes, one for each destination. They never change; those
+// that follow share with them all that stays. The zero Routes are none.
+type Routes struct {
+	uses *snapmap.Map[netip.Prefix, routeUse]
 }
 
-// routeCount is how many leases want a route, and how many of them over IPv6.
-type routeCount struct{ all, over6 int }
+// routeUse is how many leases want a route, one at least, and how many of them
+// over IPv6: one subnet may be that of two leases, one of them dual-stack.
+type routeUse struct{ all, over6 int32 }
+
+func (u routeUse) route(p netip.Prefix) Route {
+	return Route{Dst: p, Via: p.Addr(), Over6: u.over6 > 0}
+}
+
+// RoutesTo returns routes that lead to these destinations.
+func RoutesTo(dst ...netip.Prefix) Routes {
+	s := newRouteSet()
+	for _, p := range dst {
+		s.add(p, false)
+	}
+	return s.list()
+}
+
+// Len is the number of routes.
+func (r Routes) Len() int { return r.uses.Len() }
+
+// All yields every route once, in no particular order.
+func (r Routes) All() iter.Seq[Route] {
+	return func(yield func(Route) bool) {
+		for p, u := range r.uses.All() {
+			if !yield(u.route(p)) {
+				return
+			}
+		}
+	}
+}
+
+// Sorted returns all routes in the order of their destinations.
+func (r Routes) Sorted() []Route { return slices.SortedFunc(r.All(), Route.compare) }
+
+// Since tells how r differs from earlier ones: which destinations are gone, which
+// routes are new or lead elsewhere, or might. It costs what was changed, not what
+// there is.
+func (r Routes) Since(before Routes) (gone []netip.Prefix, fresh []Route) {
+	snapmap.Diff(before.uses, r.uses,
+		func(p netip.Prefix) { gone = append(gone, p) },
+		func(p netip.Prefix, u routeUse) { fresh = append(fresh, u.route(p)) })
+	return gone, fresh
+}
+
+// routeSet counts which subnets are to be routed.
+type routeSet struct {
+	uses *snapmap.Editor[netip.Prefix, routeUse]
+}
 
 func newRouteSet() routeSet {
-	return routeSet{counts: make(map[netip.Prefix]routeCount), dirty: make(map[netip.Prefix]struct{})}
+	return routeSet{(*snapmap.Map[netip.Prefix, routeUse])(nil).Edit()}
 }
 
 func (s *routeSet) add(p netip.Prefix, over6 bool) { s.change(p, over6, 1) }
 
 func (s *routeSet) remove(p netip.Prefix, over6 bool) { s.change(p, over6, -1) }
 
-func (s *routeSet) change(p netip.Prefix, over6 bool, by int) {
-	was := s.counts[p]
-	is := routeCount{was.all + by, was.over6}
-	if over6 {
-		is.over6 += by
+func (s *routeSet) change(p netip.Prefix, over6 bool, by int32) {
+	u, _ := s.uses.Get(p)
+	if u.all += by; over6 {
+		u.over6 += by
 	}
-	if s.counts[p] = is; is.all == 0 {
-		delete(s.counts, p)
+	if u.all == 0 {
+		s.uses.Delete(p)
+		return
 	}
-	if (was.all == 0) != (is.all == 0) || (was.over6 == 0) != (is.over6 == 0) {
-		s.dirty[p] = struct{}{}
-	}
+	s.uses.Set(p, u)
 }
 
-// list returns the routes in the order of their destinations: the same slice
-// as before when nothing changed, else a new one.
-func (s *routeSet) list() []Route {
-	if len(s.dirty) == 0 {
-		return s.sorted
-	}
-	var fresh []Route
-	changed := false
-	for p := range s.dirty {
-		n := s.counts[p]
-		r := Route{Dst: p, Via: p.Addr(), Over6: n.over6 > 0}
-		i, was := slices.BinarySearchFunc(s.sorted, r, Route.compare)
-		if n.all > 0 {
-			fresh = append(fresh, r)
-		}
-		changed = changed || was != (n.all > 0) || was && s.sorted[i] != r
-	}
-	if changed {
-		slices.SortFunc(fresh, Route.compare)
-		s.sorted = s.merge(fresh)
-	}
-	s.dirty = make(map[netip.Prefix]struct{}) // cleared, it would cost what the first load filled it with
-	return s.sorted
-}
-
-// merge returns the routes of sorted that are not dirty and all of fresh.
-func (s *routeSet) merge(fresh []Route) []Route {
-	out := make([]Route, 0, len(s.counts))
-	for _, r := range s.sorted {
-		if _, changed := s.dirty[r.Dst]; changed {
-			continue
-		}
-		for len(fresh) > 0 && fresh[0].compare(r) < 0 {
-			out, fresh = append(out, fresh[0]), fresh[1:]
-		}
-		out = append(out, r)
-	}
-	return append(out, fresh...)
-}
+// list returns the routes as they are now.
+func (s *routeSet) list() Routes { return Routes{s.uses.Map()} }
 
 func (r Route) compare(o Route) int { return r.Dst.Compare(o.Dst) }

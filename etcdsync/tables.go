@@ -28,9 +28,8 @@ type Tables struct {
 	// FDB and ARP are the switch's tables.
 	FDB *fdb.Table
 	ARP *arpproxy.Table
-	// Routes are all kernel routes there should be, in the order of their
-	// destinations. The same slice as before when no route changed.
-	Routes []Route
+	// Routes are all kernel routes there should be.
+	Routes Routes
 	// Peers are the subnet leases of other hosts, by their keys below the
 	// prefix.
 	Peers *snapmap.Map[string, *Peer]

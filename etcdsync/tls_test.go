@@ -123,7 +123,7 @@ func TestCertificatesAreRotatedUnderARunningHost(t *testing.T) {
 	g.put("subnets/10.10.3.0-24", leaseOf(nodeC, "192.0.2.3", mac(3)))
 	w.routes("10.10.2.0/24", "10.10.3.0/24")
 	for _, tables := range w.published()[1:] {
-		if len(tables.Routes) == 0 {
+		if tables.Routes.Len() == 0 {
 			t.Errorf("tables at revision %d are empty", tables.Rev)
 		}
 	}

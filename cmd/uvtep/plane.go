@@ -35,9 +35,8 @@ type plane struct {
 	link    hostnet.Link     // the TAP as it was dressed last
 	addrs   []netip.Prefix   // that it carries
 	tables  *etcdsync.Tables // published last
-	routed  []etcdsync.Route // of the tables for which kernel was made
-	kernel  []hostnet.Route  // the same as hostnet wants them
-	routing routing          // how it was made
+	routed  *etcdsync.Routes // that routes was given last; nil for none
+	routing routing          // how it was given them
 	noIPv6  bool             // the TAP's MTU is too small for IPv6
 	callers *announcer
 	behind
@@ -229,36 +228,56 @@ func (p *plane) applyRoutes() {
 	if p.tables == nil {
 		return
 	}
-	if err := p.routes.Reconcile(p.link.Index, p.kernelRoutes()); err != nil {
+	if err := p.giveRoutes(); err != nil {
+		p.routed = nil
 		p.log.Error().Err(err).Msg("routes could not all be set")
 	}
 }
 
-// kernelRoutes are the routes of the tables: the same slice while those are. None
-// without a subnet, whatever an earlier run left. mu is held.
-func (p *plane) kernelRoutes() []hostnet.Route {
-	now, how := p.tables.Routes, routing{p.narrowMTU(), p.noIPv6}
-	if p.noSubnet || len(now) == 0 {
+// giveRoutes tells routes what changed since it was told last, or all there is
+// when that depends on more than the tables. None without a subnet, whatever an
+// earlier run left. mu is held.
+func (p *plane) giveRoutes() error {
+	now, how := p.wantedRoutes()
+	before, same := p.routed, p.routing == how
+	p.routed, p.routing = &now, how
+	if before == nil || !same {
+		return p.routes.Reconcile(how.index, how.routes(now.Sorted()))
+	}
+	gone, fresh := now.Since(*before)
+	if len(gone) == 0 && len(fresh) == 0 {
 		return nil
 	}
-	if len(p.routed) == len(now) && &p.routed[0] == &now[0] && p.routing == how {
-		return p.kernel
+	return p.routes.Change(how.index, gone, how.routes(fresh))
+}
+
+// wantedRoutes are the routes there shall be, and how. mu is held.
+func (p *plane) wantedRoutes() (etcdsync.Routes, routing) {
+	how := routing{p.link.Index, p.narrowMTU(), p.noIPv6}
+	if p.noSubnet {
+		return etcdsync.Routes{}, how
 	}
-	p.routed, p.routing, p.kernel = now, how, make([]hostnet.Route, 0, len(now))
-	for _, r := range now {
+	return p.tables.Routes, how
+}
+
+// routes are the routes as the kernel shall have them.
+func (how routing) routes(of []etcdsync.Route) []hostnet.Route {
+	out := make([]hostnet.Route, 0, len(of))
+	for _, r := range of {
 		k := hostnet.Route{Dst: r.Dst, Via: r.Via}
 		if r.Over6 {
 			k.MTU = how.narrow
 		}
 		if !how.noIPv6 || r.Dst.Addr().Is4() {
-			p.kernel = append(p.kernel, k)
+			out = append(out, k)
 		}
 	}
-	return p.kernel
+	return out
 }
 
 // routing is what kernel routes depend on besides the tables.
 type routing struct {
+	index  int  // the TAP's
 	narrow int  // narrowMTU
 	noIPv6 bool // the TAP's MTU is too small for it
 }
@@ -415,6 +434,7 @@ func (p *plane) hearTAP(e hostnet.Event) {
 	}
 	p.retable()
 	if err := p.routes.Resync(); err != nil {
+		p.routed = nil // the next tables try it again
 		p.log.Error().Err(err).Msg("routes could not all be put right")
 	}
 }

@@ -144,7 +144,8 @@ func (p *plane) held() any {
 	v := heldView{selfView: p.selfLocked()}
 	t, noSubnet := p.tables, p.noSubnet
 	if t != nil {
-		for _, r := range p.kernelRoutes() {
+		all, how := p.wantedRoutes()
+		for _, r := range how.routes(all.Sorted()) {
 			v.Kernel = append(v.Kernel, heldRoute{Dst: r.Dst, Via: r.Via, MTU: r.MTU})
 		}
 	}
@@ -179,7 +180,7 @@ func (v *heldView) takeRoutes(t *etcdsync.Tables) {
 	for _, p := range t.Peers.All() {
 		from[p.Subnet], from[p.Subnet6] = p, p
 	}
-	for _, r := range t.Routes {
+	for _, r := range t.Routes.Sorted() {
 		h := heldRoute{Dst: r.Dst, Via: r.Via}
 		if p := from[r.Dst]; p != nil {
 			h.Key, h.Rev = p.Key, p.Rev

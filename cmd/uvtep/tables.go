@@ -138,7 +138,7 @@ func routeRows(t *etcdsync.Tables, tap string) rows[routeRow] {
 		return out
 	}
 	out.Revision = t.Rev
-	for _, r := range t.Routes {
+	for _, r := range t.Routes.Sorted() {
 		out.Rows = append(out.Rows, routeRow{
 			Dst: r.Dst.String(), Gateway: r.Via.String(), Dev: tap,
 			Protocol: strconv.Itoa(hostnet.RouteProtocol), Flags: []string{"onlink"},

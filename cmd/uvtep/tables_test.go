@@ -32,7 +32,7 @@ func someTables(flood bool) *etcdsync.Tables {
 	arp.Set(arpproxy.Key{VNI: 2, IP: netip.MustParseAddr("10.5.8.0")}, arpproxy.Binding{MAC: b})
 	return &etcdsync.Tables{
 		Rev: 7, Network: etcdsync.Network{VNI: 1, Port: 4789, Flood: flood}, FDB: f.Table(), ARP: arp.Table(),
-		Routes: []etcdsync.Route{{Dst: netip.MustParsePrefix("10.5.10.0/24"), Via: netip.MustParseAddr("10.5.10.0")}},
+		Routes: etcdsync.RoutesTo(netip.MustParsePrefix("10.5.10.0/24")),
 	}
 }
 

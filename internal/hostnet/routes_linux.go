@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // RouteProtocol is the protocol number that marks a kernel route as ours
@@ -42,58 +41,89 @@ func (r Route) valid() bool {
 // It may be used by several goroutines at once.
 type Routes struct {
 	host *Host
-	wish atomic.Pointer[[]Route] // want, for wants
 
 	mu      sync.Mutex
 	index   int                    // the TAP's; 0 before the first Reconcile
-	given   []Route                // to the last Reconcile, if all of it is in the kernel
-	want    []Route                // what shall be, by destination; never changed, only replaced
+	whole   bool                   // all of want is in the kernel
+	want    []Route                // what shall be, by destination; written with wishMu held too
 	applied map[netip.Prefix]Route // what is, as far as we know
+
+	wishMu sync.Mutex // held for moments, never while the kernel is asked
 }
 
 // NewRoutes returns the keeper of the routes in h. It has touched nothing yet.
 func NewRoutes(h *Host) *Routes { return &Routes{host: h} }
 
-// Reconcile makes want the routes into the interface of that index; the slice is
-// not to be changed any more. The first call, and one with another index than
-// the last, begins with Resync. A route that the kernel refuses, or a foreign
-// one in its place, costs that route alone: all the others are applied, the
-// error names it, and the next call tries it again. The same slice again costs
-// nothing, one in the order of destinations little.
+// Reconcile makes want the routes into the interface of that index. The first call,
+// and one with another index than the last, begins with Resync. A route that the
+// kernel refuses, or a foreign one in its place, costs that route alone: all the
+// others are applied, the error names it, and the next call tries it again.
 func (r *Routes) Reconcile(index int, want []Route) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known := r.index == index
-	if known && identical(r.given, want) {
-		return nil
-	}
 	var faults faults
-	next := orderly(want, &faults)
-	before, whole := r.want, r.given != nil
-	r.index, r.want = index, next
-	r.wish.Store(&next)
-	switch {
-	case !known:
-		faults.add(r.resync())
-	case whole:
-		faults.add(r.bring(difference(before, next)))
-	default:
-		faults.add(r.apply())
-	}
-	if r.given = nil; faults.err() == nil {
-		r.given = want
-	}
+	next, before := orderly(want, &faults), r.want
+	r.wishMu.Lock()
+	r.want = next
+	r.wishMu.Unlock()
+	faults.add(r.settle(index, func() error { return r.bring(difference(before, next)) }))
+	r.whole = faults.err() == nil
 	return faults.err()
 }
 
-// identical reports whether two slices are one, and not empty.
-func identical(a, b []Route) bool { return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] }
+// Change is Reconcile for little: it takes some destinations out of what was
+// wanted last and adds routes, or changes them. It costs what changes, not what
+// there is.
+func (r *Routes) Change(index int, gone []netip.Prefix, fresh []Route) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var faults faults
+	fresh = orderly(fresh, &faults)
+	lost := r.amend(gone, fresh)
+	faults.add(r.settle(index, func() error { return r.bring(lost, fresh) }))
+	r.whole = faults.err() == nil
+	return faults.err()
+}
 
-// orderly is the valid ones of routes, by destination, the last one of each: the
-// same slice where that is so already.
+// amend changes want, and returns the routes that are gone.
+func (r *Routes) amend(gone []netip.Prefix, fresh []Route) (lost []Route) {
+	r.wishMu.Lock()
+	defer r.wishMu.Unlock()
+	for _, dst := range gone {
+		if i, ok := find(r.want, dst); ok {
+			lost = append(lost, r.want[i])
+			r.want = slices.Delete(r.want, i, i+1)
+		}
+	}
+	for _, f := range fresh {
+		i, ok := find(r.want, f.Dst)
+		if !ok {
+			r.want = slices.Insert(r.want, i, f)
+		}
+		r.want[i] = f
+	}
+	return lost
+}
+
+// settle brings the kernel to what is wanted: by bring, which knows what that
+// changes, if the kernel has all that was wanted before.
+func (r *Routes) settle(index int, bring func() error) error {
+	known := r.index == index
+	r.index = index
+	switch {
+	case !known:
+		return r.resync()
+	case r.whole:
+		return bring()
+	}
+	return r.apply()
+}
+
+// orderly is the valid ones of routes, by destination, the last one of each, in
+// a slice of their own.
 func orderly(routes []Route, faults *faults) []Route {
 	if inOrder(routes) {
-		return routes
+		return slices.Clone(routes)
 	}
 	out := make([]Route, 0, len(routes))
 	for _, w := range routes {
@@ -151,7 +181,7 @@ func (r *Routes) Resync() error {
 	}
 	err := r.resync()
 	if err != nil {
-		r.given = nil
+		r.whole = false
 	}
 	return err
 }
@@ -166,10 +196,12 @@ func (r *Routes) Len() int {
 // wants reports whether a route to dst is wanted. It never waits for a
 // Reconcile that is under way.
 func (r *Routes) wants(dst netip.Prefix) bool {
-	if r == nil || r.wish.Load() == nil {
+	if r == nil {
 		return false
 	}
-	_, ok := find(*r.wish.Load(), dst)
+	r.wishMu.Lock()
+	defer r.wishMu.Unlock()
+	_, ok := find(r.want, dst)
 	return ok
 }
 

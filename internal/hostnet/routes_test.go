@@ -123,6 +123,35 @@ func TestRoutesBecomeWhatIsWanted(t *testing.T) {
 	same(t, "foreign routes", s.foreign(), before)
 }
 
+// Little by little the kernel comes to the same as at once.
+func TestAChangeOfRoutesTouchesThoseAlone(t *testing.T) {
+	s := overlay(t)
+	r := NewRoutes(s.Host)
+	tap := s.index("uvtep.1")
+	s.route("eth0", "10.5.13.0/24", "192.0.2.9", nil)
+	dst := netip.MustParsePrefix
+	s.check(r.Reconcile(tap, []Route{routeTo("10.5.10.0/24"), routeTo("10.5.12.0/24")}))
+	s.check(s.nl.RouteDel(&netlink.Route{Dst: ipNet(dst("10.5.10.0/24"))})) // behind our back: not looked at
+	s.check(r.Change(tap, []netip.Prefix{dst("10.5.12.0/24"), dst("10.5.99.0/24")}, []Route{routeTo("10.5.11.0/24")}))
+	same(t, "one gone, one new", s.ours(), []string{"10.5.11.0/24 via 10.5.11.0 dev uvtep.1 table 254 metric 0 proto 86 onlink"})
+	if err := r.Change(tap, nil, []Route{routeTo("10.5.13.0/24")}); err == nil {
+		t.Error("a foreign route in the place of one: no error")
+	}
+	s.check(s.nl.RouteDel(&netlink.Route{Dst: ipNet(dst("10.5.13.0/24"))}))
+	moved := Route{Dst: dst("10.5.11.0/24"), Via: netip.MustParseAddr("10.5.11.9")}
+	s.check(r.Change(tap, nil, []Route{moved}))
+	want := []string{
+		"10.5.11.0/24 via 10.5.11.9 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+		"10.5.13.0/24 via 10.5.13.0 dev uvtep.1 table 254 metric 0 proto 86 onlink",
+	}
+	same(t, "one moved, and what failed before", s.ours(), want)
+	if !r.wants(dst("10.5.13.0/24")) || r.wants(dst("10.5.12.0/24")) {
+		t.Error("what is wanted is not what was asked for")
+	}
+	s.check(r.Resync())
+	same(t, "looked at again", s.ours(), append([]string{"10.5.10.0/24 via 10.5.10.0 dev uvtep.1 table 254 metric 0 proto 86 onlink"}, want...))
+}
+
 // What an agent that died left behind is ours; what looks alike but is not is
 // none of our business.
 func TestRoutesOfAnEarlierLifeArePurgedAndForeignOnesStay(t *testing.T) {
