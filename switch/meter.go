@@ -44,3 +44,13 @@ func (m *meter) takeAt(now time.Duration, copies int) bool {
 		}
 	}
 }
+
+// spent says whether a frame of so many copies would not be let out now. It takes
+// nothing.
+func (m *meter) spent(copies int) bool {
+	if m.each == 0 || copies == 0 {
+		return false
+	}
+	now := time.Since(m.begin)
+	return max(time.Duration(m.idle.Load()), now)-now >= time.Second
+}

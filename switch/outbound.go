@@ -93,9 +93,8 @@ func (o *outbound) batch(n int) error {
 
 // frame decides about one record and does what was decided.
 func (o *outbound) frame(rec []byte, t *Tables) {
-	h, f := offload.VnetHeader(rec[:VnetLen]), ether.Frame(rec[VnetLen:])
-	if f.Valid() && f.Tagged() && !t.Policy.PassTags {
-		rec, h, f = strip(h, rec)
+	rec, h, f, stripped := untag(rec, t)
+	if stripped {
 		o.tally.extra[Stripped]++
 	}
 	d := Classify(f, &o.net.Self, t).Fit(packetLen(h, f), t)
@@ -118,6 +117,17 @@ func (o *outbound) frame(rec []byte, t *Tables) {
 	default:
 		o.tally.count(d.Verdict, 1, len(f))
 	}
+}
+
+// untag takes a record apart, and the VLAN tags out of it unless the network
+// carries them.
+func untag(rec []byte, t *Tables) (_ []byte, h offload.VnetHeader, f ether.Frame, stripped bool) {
+	h, f = offload.VnetHeader(rec[:VnetLen]), ether.Frame(rec[VnetLen:])
+	if f.Valid() && f.Tagged() && !t.Policy.PassTags {
+		rec, h, f = strip(h, rec)
+		return rec, h, f, true
+	}
+	return rec, h, f, false
 }
 
 // strip takes the VLAN tags out (RFC 7348 §6.1): the addresses move towards
