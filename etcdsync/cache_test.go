@@ -264,7 +264,7 @@ func TestTablesOfTheLastRunAreNotKeptAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follower{store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(*Tables) {}, keeper: newCacheKeeper(nil)}
+	f := &follower{origins: new(Origins), store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(*Tables) {}, keeper: newCacheKeeper(nil)}
 	f.recall(b, false)
 	f.cache()
 	if len(f.keeper.next) != 0 {
@@ -353,7 +353,7 @@ func TestTablesOfTheLastRunArePublishedBeforeEtcdIsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []*Tables
-	f := &follower{store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(t *Tables) { got = append(got, t) }}
+	f := &follower{origins: new(Origins), store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(t *Tables) { got = append(got, t) }}
 	f.recall(b, false)
 	if len(got) != 1 || got[0].Rev != w.h.rev || got[0].FDB.Len() != w.tables().FDB.Len() || got[0].StaleSince.IsZero() {
 		t.Errorf("published %+v, want the tables of the last run, once", got)

@@ -50,6 +50,9 @@ type FollowConfig struct {
 	// MassDeleteHold is how long a fresh list that lacks more than half of
 	// the rows is doubted, 0 means 60 seconds, negative not at all.
 	MassDeleteHold time.Duration
+	// Origins, when not nil, tells where rows come from while Follow runs, and
+	// after it.
+	Origins *Origins
 	// Publish receives the tables, first those of the last run if there are
 	// any, then when the first list is complete and after each change. Calls come one after another; while one lasts,
 	// changes gather.
@@ -64,7 +67,11 @@ func (s *Store) Follow(ctx context.Context, c FollowConfig) error {
 	if c.MassDeleteHold == 0 {
 		c.MassDeleteHold = defaultHold
 	}
-	f := &follower{store: s, hold: c.MassDeleteHold, in: newIntake(&c, s.log), log: s.log, due: newTimer(), keep: newTimer()}
+	if c.Origins == nil {
+		c.Origins = new(Origins)
+	}
+	f := &follower{store: s, hold: c.MassDeleteHold, in: newIntake(&c, s.log), log: s.log, due: newTimer(), keep: newTimer(), origins: c.Origins}
+	f.origins.follow(f.in.board)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	p := newPublisher(c.Publish)
@@ -88,6 +95,7 @@ type follower struct {
 	log     zerolog.Logger
 	in      *intake
 	publish func(*Tables)
+	origins *Origins // its mu is held while rows change
 
 	at     header       // how far the tables are
 	loaded bool         // the first list is complete, or there are tables of the last run
@@ -176,6 +184,8 @@ func (f *follower) refreshAfter() time.Duration {
 // apply takes in what the watch delivered. Events of one revision come
 // together, and tables are made between deliveries only.
 func (f *follower) apply(r *clientv3.WatchResponse) {
+	f.origins.mu.Lock()
+	defer f.origins.mu.Unlock()
 	f.heard = time.Now()
 	for _, e := range r.Events {
 		name := f.store.name(e.Kv)

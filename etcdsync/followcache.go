@@ -27,9 +27,11 @@ func (f *follower) recall(b []byte, resumed bool) {
 			Msg("tables of the last run are of another network or another host; waiting for etcd")
 		return
 	}
+	f.origins.mu.Lock()
 	for i := range c.keys {
 		f.in.put(c.keys[i].Key, c.keys[i].kv())
 	}
+	f.origins.mu.Unlock()
 	f.at, f.heard = header{c.Cluster, c.Rev}, c.Heard
 	f.loaded, f.stale = true, !resumed
 	if f.stale {

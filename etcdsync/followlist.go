@@ -28,6 +28,8 @@ func (f *follower) list(ctx context.Context) error {
 		return nil
 	}
 	f.until, f.force = time.Time{}, false
+	f.origins.mu.Lock()
+	defer f.origins.mu.Unlock()
 	f.in.thaw()
 	f.in.sweep()
 	return nil
@@ -35,6 +37,8 @@ func (f *follower) list(ctx context.Context) error {
 
 // page takes in a part of the list.
 func (f *follower) page(at header, kvs []*mvccpb.KeyValue) {
+	f.origins.mu.Lock()
+	defer f.origins.mu.Unlock()
 	f.compare(at)
 	for _, kv := range kvs {
 		f.in.list(f.store.name(kv), kv)
