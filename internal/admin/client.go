@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Get asks the agent behind the socket for a view and decodes it into out.
@@ -29,6 +31,27 @@ func Put(ctx context.Context, socket, change string, in, out any) error {
 	return request{http.MethodPut, change, body}.do(ctx, socket, out)
 }
 
+// Ask asks the agent behind the socket a question, and decodes its answer into
+// out.
+func Ask(ctx context.Context, socket, question string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return request{http.MethodPost, question, body}.do(ctx, socket, out)
+}
+
+// Stream begins a stream of the agent behind the socket. It lasts until it is
+// closed, ctx ends or the agent has no more.
+func Stream(ctx context.Context, socket, stream string) (io.ReadCloser, error) {
+	r := request{http.MethodGet, stream, nil}
+	resp, err := r.send(ctx, socket, 0)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
 // request is what is asked of an agent.
 type request struct {
 	method, path string
@@ -36,7 +59,21 @@ type request struct {
 }
 
 func (r request) do(ctx context.Context, socket string, out any) error {
-	c := http.Client{Timeout: requestTimeout, Transport: &http.Transport{
+	resp, err := r.send(ctx, socket, requestTimeout)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("agent at %s (%s): %s: %w; %s", socket, agentOf(resp), r.path, err, sameVersion)
+	}
+	return nil
+}
+
+// send sends the request and returns an answer that is one. It may all take so
+// long; 0: for ever.
+func (r request) send(ctx context.Context, socket string, patience time.Duration) (*http.Response, error) {
+	c := http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -44,20 +81,17 @@ func (r request) do(ctx context.Context, socket string, out any) error {
 	}}
 	req, err := http.NewRequestWithContext(ctx, r.method, "http://uvtep"+r.path, bytes.NewReader(r.body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return explain(socket, err)
+		return nil, explain(socket, err)
 	}
-	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return r.refused(socket, resp)
+		defer func() { _ = resp.Body.Close() }()
+		return nil, r.refused(socket, resp)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("agent at %s (%s): %s: %w; %s", socket, agentOf(resp), r.path, err, sameVersion)
-	}
-	return nil
+	return resp, nil
 }
 
 // sameVersion is what helps when a command and an agent do not understand each

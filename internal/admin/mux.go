@@ -64,9 +64,11 @@ func Decoded[T any](apply func(context.Context, T) (any, error)) func(context.Co
 // Requests are all that can be asked of an agent. No path may be more than one
 // of them.
 type Requests struct {
-	Views   Views
-	Queries Queries
-	Changes Changes
+	Views     Views
+	Queries   Queries
+	Changes   Changes
+	Questions Questions
+	Streams   Streams
 }
 
 // List names the requests, as "GET /v1/stats", in order.
@@ -81,8 +83,20 @@ func (q Requests) List() []string {
 	for path := range q.Changes {
 		out = append(out, "PUT "+path)
 	}
-	slices.SortFunc(out, func(a, b string) int { return strings.Compare(a[4:], b[4:]) })
+	for path := range q.Questions {
+		out = append(out, "POST "+path)
+	}
+	for path := range q.Streams {
+		out = append(out, "GET "+path)
+	}
+	slices.SortFunc(out, func(a, b string) int { return strings.Compare(path(a), path(b)) })
 	return out
+}
+
+// path is that of a request as List names it.
+func path(request string) string {
+	_, path, _ := strings.Cut(request, " ")
+	return path
 }
 
 // root is what there is to ask for: the answer to "/".
@@ -108,8 +122,16 @@ func mux(agent string, q Requests) http.Handler {
 		m.HandleFunc(path, only("GET, HEAD"))
 	}
 	for path, change := range q.Changes {
-		m.HandleFunc("PUT "+path, func(w http.ResponseWriter, r *http.Request) { put(w, r, change) })
+		m.HandleFunc("PUT "+path, func(w http.ResponseWriter, r *http.Request) { withBody(w, r, maxBody, change) })
 		m.HandleFunc(path, only("PUT"))
+	}
+	for path, question := range q.Questions {
+		m.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { withBody(w, r, MaxQuestion, question) })
+		m.HandleFunc(path, only("POST"))
+	}
+	for path, open := range q.Streams {
+		m.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { stream(w, r, open) })
+		m.HandleFunc(path, only("GET"))
 	}
 	list := q.List()
 	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -143,18 +165,18 @@ func only(methods string) http.HandlerFunc {
 	}
 }
 
-// put makes one change.
-func put(w http.ResponseWriter, r *http.Request, change func(context.Context, []byte) (any, error)) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+// withBody does what a request with a body asks for.
+func withBody(w http.ResponseWriter, r *http.Request, most int64, do func(context.Context, []byte) (any, error)) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err != nil {
 		status := http.StatusBadRequest
 		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-			status, err = http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than %d bytes; send only what is to change", maxBody)
+			status, err = http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than %d bytes; send less at once", most)
 		}
 		refuse(w, status, err)
 		return
 	}
-	v, err := change(r.Context(), body)
+	v, err := do(r.Context(), body)
 	conclude(w, v, err)
 }
 
