@@ -93,7 +93,11 @@ func Accept(d []byte, src netip.Addr, tos uint8, s *Self, t *Tables) Verdict {
 	if v := acceptFrame(f, src, s, t); v != Deliver {
 		return v
 	}
-	return concede(f, src, tos, s, t)
+	v := concede(f, src, tos, s, t)
+	if v == Deliver && s.Echoes != nil && isEcho(f, s) {
+		return Echoed
+	}
+	return v
 }
 
 // concede is what is asked of every frame, also of one that is like the last.

@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/encap/echo"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
 )
@@ -144,10 +145,15 @@ func (in *inbound) datagram(d []byte, m *encap.Message, segment int) error {
 	p := in.port(d)
 	v := p.accept(d, m)
 	in.tally.count(v, 1, max(len(d)-encap.HeaderLen, 0))
-	if v != Deliver {
+	h := encap.Header(d)
+	switch v {
+	case Deliver:
+	case Echoed:
+		p.net.Echoes.push(h.Payload(), m.Peer.Addr(), &in.tally)
+		return nil
+	default:
 		return nil
 	}
-	h := encap.Header(d)
 	if !h.ReservedClear() {
 		in.tally.extra[Reserved]++
 	}
@@ -161,7 +167,7 @@ func (p *inPort) accept(d []byte, m *encap.Message) Verdict {
 		return concede(encap.Header(d).Payload(), m.Peer.Addr(), m.TOS, &p.net.Self, p.tables)
 	}
 	v := Accept(d, m.Peer.Addr(), m.TOS, &p.net.Self, p.tables)
-	if v == Deliver {
+	if v == Deliver && encap.Header(d).Payload().Type() != echo.EtherType { // of those some are not to be delivered
 		p.last = headers(d)
 	}
 	return v

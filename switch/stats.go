@@ -47,6 +47,19 @@ const (
 	ReadLost
 	// ToldFit: frames of DropTooBig whose senders were told what fits.
 	ToldFit
+	// EchoAnswered: requests of Echoed that were genuine and were answered.
+	EchoAnswered
+	// EchoHeard: answers of Echoed that were waited for.
+	EchoHeard
+	// EchoRefused: messages of Echoed that were not genuine, came twice or too
+	// late, or were more than are answered.
+	EchoRefused
+	// EchoLost: messages of Echoed for which there was no room.
+	EchoLost
+	// EchoSent: datagrams with echo messages that the kernel took, besides Sent.
+	EchoSent
+	// EchoSendRefused: those that it did not take, besides SendRefused.
+	EchoSendRefused
 
 	numExtras
 )
@@ -55,6 +68,8 @@ var extraNames = [numExtras]string{
 	Reserved: "Reserved", Sent: "Sent", SendRefused: "SendRefused", Written: "Written",
 	WriteRefused: "WriteRefused", Records: "Records", SplitSuperframes: "SplitSuperframes", Stripped: "Stripped",
 	ReadLost: "ReadLost", ToldFit: "ToldFit",
+	EchoAnswered: "EchoAnswered", EchoHeard: "EchoHeard", EchoRefused: "EchoRefused", EchoLost: "EchoLost",
+	EchoSent: "EchoSent", EchoSendRefused: "EchoSendRefused",
 }
 
 // String returns the name of the constant.

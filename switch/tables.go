@@ -49,6 +49,9 @@ type Policy struct {
 type Self struct {
 	VNI encap.VNI
 	MAC ether.Addr // of the TAP and the VTEP
+	// Echoes, if not nil, takes the echo messages to this VTEP, which go no
+	// further.
+	Echoes *Echoes
 }
 
 // asker is whom the stations behind the TAP are asked by: another address than

@@ -53,6 +53,9 @@ const (
 
 	// Deliver: the inner frame was written to the TAP.
 	Deliver
+	// Echoed: the frame held an echo message to this VTEP (encap/echo), which was
+	// handed to Self.Echoes.
+	Echoed
 	// DropRuntDatagram: shorter than a VXLAN header.
 	DropRuntDatagram
 	// DropNoVNI: the I flag is clear (RFC 7348 §5).
@@ -91,7 +94,7 @@ var verdictNames = [numVerdicts]string{
 	DropBroadcast: "DropBroadcast", DropMulticast: "DropMulticast", DropARPSilent: "DropARPSilent",
 	DropARPUnknown: "DropARPUnknown", DropARPMalformed: "DropARPMalformed", DropARPConflict: "DropARPConflict",
 	DropGratuitous: "DropGratuitous", DropTooBig: "DropTooBig", DropFloodRate: "DropFloodRate", DropOffload: "DropOffload",
-	Deliver: "Deliver", DropRuntDatagram: "DropRuntDatagram", DropNoVNI: "DropNoVNI", DropReserved: "DropReserved",
+	Deliver: "Deliver", Echoed: "Echoed", DropRuntDatagram: "DropRuntDatagram", DropNoVNI: "DropNoVNI", DropReserved: "DropReserved",
 	DropForeignVNI: "DropForeignVNI", DropUnknownVTEP: "DropUnknownVTEP", DropRuntFrame: "DropRuntFrame",
 	DropInnerSource: "DropInnerSource", DropInnerLinkControl: "DropInnerLinkControl", DropSpoofed: "DropSpoofed", DropSourceIP: "DropSourceIP",
 	DropOwnSource: "DropOwnSource", DropTagged: "DropTagged", DropECN: "DropECN",
