@@ -81,11 +81,12 @@ var mayDependOn = map[string][]string{
 	"encap/echo":       {},
 	"encap/offload":    {"encap", "encap/ether"},
 	"encap/toobig":     {"encap/ether"},
-	"encap/underlay":   {"encap", "encap/ether", "internal/wait"},
+	"internal/ledger":  {},
+	"encap/underlay":   {"encap", "encap/ether", "internal/ledger", "internal/wait"},
 	"internal/snapmap": {},
 	"fdb":              {"encap", "encap/ether", "internal/snapmap"},
 	"arpproxy":         {"encap", "encap/ether", "internal/snapmap", "fdb"},
-	"switch":           {"encap", "encap/ether", "encap/echo", "encap/offload", "encap/toobig", "internal/snapmap", "fdb", "arpproxy"},
+	"switch":           {"encap", "encap/ether", "encap/echo", "encap/offload", "encap/toobig", "internal/ledger", "internal/snapmap", "fdb", "arpproxy"},
 	"switch/tap":       {"internal/wait"},
 	"internal/state":   {"encap", "encap/ether"},
 	"internal/admin":   {},
@@ -108,7 +109,7 @@ func TestLayersPointOneWay(t *testing.T) {
 			}
 		}
 	}
-	for _, leaf := range []string{"encap", "encap/ether", "encap/echo", "encap/toobig", "fdb", "arpproxy", "switch", "internal/snapmap"} {
+	for _, leaf := range []string{"internal/ledger", "encap", "encap/ether", "encap/echo", "encap/toobig", "fdb", "arpproxy", "switch", "internal/snapmap"} {
 		for _, d := range all[leaf].Deps {
 			if d == "net" || d == "golang.org/x/sys/unix" || d == "github.com/rs/zerolog" {
 				t.Errorf("%s depends on %s: leaves do no I/O and take no logger", leaf, d)

@@ -12,6 +12,7 @@ import (
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
 	"github.com/uvtep/uvtep/fdb"
+	books "github.com/uvtep/uvtep/internal/ledger"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -107,7 +108,7 @@ func benchTables() *vswitch.Tables {
 func run(b *testing.B, p vswitch.Port, r vswitch.Receiver, stop chan struct{}) {
 	var totals vswitch.Totals
 	sw, err := vswitch.New(vswitch.Config{
-		Networks:  []vswitch.Network{{Self: benchSelf, Ports: []vswitch.Port{p}, MergeUDP: true}},
+		Networks:  []vswitch.Network{{Self: benchSelf, Ports: []vswitch.Port{p}, MergeUDP: true, Sent: new(books.Ledger), Heard: new(books.Ledger)}},
 		Receivers: [][]vswitch.Receiver{{r}},
 		NewSender: func() vswitch.Sender { return drain{} },
 		Wake:      func() { close(stop) },

@@ -1,10 +1,13 @@
 package vswitch
 
 import (
+	"net/netip"
+
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/echo"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
+	"github.com/uvtep/uvtep/internal/ledger"
 )
 
 const (
@@ -42,6 +45,8 @@ type inPort struct {
 	vnet   offload.VnetHeader
 	whole  [][][]byte // what goes to such a one
 	last   headers    // of the last datagram of the message under way that was delivered
+	book   *ledger.Book
+	heard  ledger.Sum // of the message under way: what was delivered
 }
 
 // headers are what the verdict on a datagram rests on, besides its sender and
@@ -63,12 +68,14 @@ func (s *Switch) newInbound(r Receiver, lane int) *inbound {
 			split: offload.NewSplitter(inFrames),
 			vnet:  make(offload.VnetHeader, VnetLen),
 			whole: make([][][]byte, 0, inFrames),
+			book:  n.Heard.Open(),
 		})
 	}
 	return in
 }
 
 func (in *inbound) run() error {
+	defer in.close()
 	for {
 		n, err := in.recv.Recv(in.ms[:in.want])
 		if err != nil {
@@ -78,6 +85,13 @@ func (in *inbound) run() error {
 		if err := in.batch(n); err != nil {
 			return err
 		}
+	}
+}
+
+// close gives back what the goroutine had of its own.
+func (in *inbound) close() {
+	for i := range in.ports {
+		in.ports[i].net.Heard.Close(in.ports[i].book)
 	}
 }
 
@@ -107,8 +121,10 @@ func (in *inbound) batch(n int) error {
 		if e := in.flush(&in.ports[i]); e != nil {
 			err = e
 		}
+		in.ports[i].book.Settle()
 	}
 	in.tally.publish(in.count)
+	in.count.sizes[Messages].Add(n)
 	return err
 }
 
@@ -128,14 +144,28 @@ func (in *inbound) message(m *encap.Message) error {
 		in.ports[i].last = headers{} // another sender may not send what this one may
 	}
 	var err error
+	n := 0
 	for more := true; more; more = len(b) > 0 { // a datagram of no bytes is one too
+		n++
 		d := b[:min(size, len(b))]
 		b = b[len(d):]
 		if e := in.datagram(d, m, segment); e != nil {
 			err = e
 		}
 	}
+	in.tally.runs.Add(n)
+	for i := range in.ports {
+		in.ports[i].settle(m.Peer.Addr())
+	}
 	return err
+}
+
+// settle counts what a message from src brought.
+func (p *inPort) settle(src netip.Addr) {
+	if p.heard.Frames > 0 {
+		p.book.Add(src, int(p.heard.Frames), int(p.heard.Bytes))
+		p.heard = ledger.Sum{}
+	}
 }
 
 // datagram decides about one datagram and gathers its frame. segment is the
@@ -154,6 +184,8 @@ func (in *inbound) datagram(d []byte, m *encap.Message, segment int) error {
 	default:
 		return nil
 	}
+	p.heard.Frames++
+	p.heard.Bytes += uint64(len(d) - encap.HeaderLen)
 	if !h.ReservedClear() {
 		in.tally.extra[Reserved]++
 	}
@@ -216,6 +248,7 @@ func (in *inbound) deliverWhole(p *inPort, f ether.Frame, segment int) (err erro
 		return err
 	}
 	in.tally.frames[Deliver] += uint32(len(lists) - 1) // a superframe counts as its frames
+	p.heard.Frames += uint64(len(lists) - 1)
 	p.whole = append(p.whole, lists...)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
+	"github.com/uvtep/uvtep/internal/ledger"
 )
 
 const (
@@ -37,11 +38,13 @@ type outbound struct {
 	spot   *spotter
 	tally  tally
 	count  *Counters
+	beat   *epoch
+	book   *ledger.Book // the sender's
 }
 
 func (s *Switch) newOutbound(n *network, lane int) *outbound {
 	o := &outbound{
-		net: n, port: n.Ports[lane], back: n.Ports[lane].Writer(), send: s.conf.NewSender(),
+		net: n, port: n.Ports[lane], back: n.Ports[lane].Writer(), send: s.conf.NewSender(), book: n.Sent.Open(),
 		buf:    make([]byte, readBudget),
 		frames: make([][]byte, outFrames),
 		split:  offload.NewSplitter(outDatagrams),
@@ -54,6 +57,10 @@ func (s *Switch) newOutbound(n *network, lane int) *outbound {
 		floods: s.floods,
 		spot:   newSpotter(n.Sightings, lane, n.MAC),
 		count:  s.count.counters(),
+		beat:   s.newBeat(),
+	}
+	if c, ok := o.send.(counter); ok {
+		c.CountIn(o.book)
 	}
 	encap.PutHeader(o.header, n.VNI)
 	replies := make([]byte, outFrames*arpproxy.MaxLen)
@@ -66,6 +73,7 @@ func (s *Switch) newOutbound(n *network, lane int) *outbound {
 
 // run works until the port fails or is woken to stop.
 func (o *outbound) run() error {
+	defer o.net.Sent.Close(o.book)
 	for {
 		n, err := o.port.Read(o.buf, o.frames)
 		if err != nil {
@@ -79,6 +87,8 @@ func (o *outbound) run() error {
 
 // batch does away with the n frames read.
 func (o *outbound) batch(n int) error {
+	o.beat.turn()
+	defer o.beat.turn()
 	t := o.net.tables.Load()
 	o.spot.begin()
 	for _, rec := range o.frames[:n] {
@@ -88,6 +98,7 @@ func (o *outbound) batch(n int) error {
 	err := o.answer()
 	o.tally.extra[ReadLost] += uint32(o.port.Lost())
 	o.tally.publish(o.count)
+	o.count.sizes[FramesRead].Add(n)
 	return err
 }
 

@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -34,6 +35,27 @@ func (s *Switch) Settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Beats returns, for each goroutine of the data path, a number that is odd while
+// it is in a batch and another for each batch: one that stays odd is of a
+// goroutine that hangs.
+func (s *Switch) Beats() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]uint64, 0, len(s.epochs)+len(s.beats))
+	for _, e := range slices.Concat(s.epochs, s.beats) {
+		out = append(out, e.Load())
+	}
+	return out
+}
+
+func (s *Switch) newBeat() *epoch {
+	e := new(epoch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beats = append(s.beats, e)
+	return e
 }
 
 func (s *Switch) newEpoch() *epoch {

@@ -3,6 +3,8 @@ package vswitch
 import (
 	"strconv"
 	"sync/atomic"
+
+	"github.com/uvtep/uvtep/internal/ledger"
 )
 
 // Counters are the verdicts of one goroutine. It counts in a tally of its own
@@ -11,7 +13,9 @@ type Counters struct {
 	frames [numVerdicts]atomic.Uint64
 	bytes  [numVerdicts]atomic.Uint64
 	extra  [numExtras]atomic.Uint64
-	_      [64]byte // the next goroutine's counters start on another cache line
+	sizes  [numSizes]ledger.Sizes
+	runs   ledger.Sizes // of messages
+	_      [64]byte     // the next goroutine's counters start on another cache line
 }
 
 // Stats is a reading of all counters of a switch.
@@ -19,7 +23,21 @@ type Stats struct {
 	Frames [numVerdicts]uint64 // by verdict
 	Bytes  [numVerdicts]uint64 // of inner frames, by verdict
 	Extra  [numExtras]uint64
+	Sizes  [numSizes]ledger.Histogram
+	Runs   ledger.Histogram // messages received, by how many datagrams each was
 }
+
+// Size is a size that is counted once a batch.
+type Size uint8
+
+const (
+	// FramesRead: frames and superframes that one wake-up took from a TAP.
+	FramesRead Size = iota
+	// Messages: messages that one wake-up took from a socket.
+	Messages
+
+	numSizes
+)
 
 // Extra is a count that is not a verdict: the frame had one besides.
 type Extra uint8
@@ -94,6 +112,7 @@ type tally struct {
 	frames [numVerdicts]uint32
 	bytes  [numVerdicts]uint64
 	extra  [numExtras]uint32
+	runs   ledger.Few
 }
 
 func (t *tally) count(v Verdict, frames, bytes int) {
@@ -114,6 +133,7 @@ func (t *tally) publish(c *Counters) {
 			c.extra[x].Add(uint64(n))
 		}
 	}
+	c.runs.AddFew(&t.runs)
 	*t = tally{}
 }
 
@@ -125,4 +145,8 @@ func (s *Stats) add(c *Counters) {
 	for x := range s.Extra {
 		s.Extra[x] += c.extra[x].Load()
 	}
+	for i := range s.Sizes {
+		s.Sizes[i].Add(&c.sizes[i])
+	}
+	s.Runs.Add(&c.runs)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
+	"github.com/uvtep/uvtep/internal/ledger"
 )
 
 // Port is one queue of a TAP. A record is a virtio_net_hdr of VnetLen bytes
@@ -48,6 +49,11 @@ type Sender interface {
 	Send(ds []encap.Datagram) (sent int)
 }
 
+// counter is a Sender that counts what it sends by VTEP.
+type counter interface {
+	CountIn(*ledger.Book)
+}
+
 // VnetLen is the length in bytes of the header in front of every record.
 const VnetLen = offload.VnetHeaderLen
 
@@ -62,6 +68,9 @@ type Network struct {
 	MergeUDP bool
 	// Sightings, if not nil, are told which stations are behind the TAP.
 	Sightings *Sightings
+	// Sent and Heard, if not nil, count by VTEP what leaves (of senders that have
+	// CountIn) and what is delivered. They outlive the switch.
+	Sent, Heard *ledger.Ledger
 }
 
 // Config is what a switch is made of.
@@ -88,6 +97,7 @@ type Switch struct {
 
 	mu     sync.Mutex
 	epochs []*epoch // guarded by mu: of the goroutines that write to the TAPs
+	beats  []*epoch // guarded by mu: of the others
 }
 
 // network is a Network at work.

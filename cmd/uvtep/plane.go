@@ -13,6 +13,7 @@ import (
 
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/hostnet"
+	"github.com/uvtep/uvtep/internal/ledger"
 	vswitch "github.com/uvtep/uvtep/switch"
 	"github.com/uvtep/uvtep/switch/tap"
 )
@@ -25,6 +26,8 @@ type plane struct {
 	name   string
 	routes *hostnet.Routes
 	totals vswitch.Totals
+	sent   ledger.Ledger // by VTEP
+	heard  ledger.Ledger
 	kick   chan hostnet.Event // something may have to be put right
 	missed atomic.Bool        // there was no room in kick
 
@@ -104,7 +107,7 @@ func (p *plane) reopened() error {
 
 // newSwitch builds a switch on dev with the tables in force. mu is held.
 func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
-	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP, Outer: p.outer, Sightings: p.sightings}
+	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP, Outer: p.outer, Sightings: p.sightings, Sent: &p.sent, Heard: &p.heard}
 	for lane := range p.sockets.Lanes() {
 		n.Ports = append(n.Ports, portOf(dev, lane))
 	}

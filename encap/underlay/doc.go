@@ -30,5 +30,5 @@
 // goroutines, Close.
 //
 // Of this module only package encap is imported, for the two types that
-// describe a datagram, and internal/wait.
+// describe a datagram, internal/wait, and internal/ledger to count by VTEP.
 package underlay

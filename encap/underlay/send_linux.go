@@ -2,12 +2,14 @@ package underlay
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/uvtep/uvtep/encap"
+	"github.com/uvtep/uvtep/internal/ledger"
 )
 
 const (
@@ -35,6 +37,7 @@ const (
 // sockets are the Underlay's.
 type Sender struct {
 	u      *Underlay
+	book   *ledger.Book // of what the kernel took, by VTEP
 	groups groups
 
 	hdrs  [sendBatch]mmsghdr
@@ -56,6 +59,7 @@ type meta struct {
 	size  int // bytes each, the last may be shorter
 	bytes int
 	mark  mark
+	to    netip.Addr
 }
 
 // mark is what the outer headers of a run have in common besides the addresses.
@@ -65,6 +69,9 @@ func markOf(d *encap.Datagram) mark { return mark{d.TOS, d.TTL} }
 
 // NewSender returns a Sender.
 func (u *Underlay) NewSender() *Sender { return &Sender{u: u} }
+
+// CountIn has s count what the kernel takes, by VTEP, in frames and their bytes.
+func (s *Sender) CountIn(b *ledger.Book) { s.book = b }
 
 // Send sends the datagrams and returns how many the kernel took. A datagram
 // that the kernel refuses costs only itself and is counted (Stats). The order
@@ -113,6 +120,10 @@ func (s *Sender) publish() int {
 	add(&c.tooBig, d.TooBig)
 	add(&c.noRoom, d.NoRoom)
 	add(&c.refused, d.Refused)
+	for i, n := range d.Runs {
+		add(&c.runs[i], n)
+	}
+	s.book.Settle()
 	return int(d.Datagrams)
 }
 
@@ -146,7 +157,7 @@ func (s *Sender) runs(fd int, ds []encap.Datagram, i int32) {
 			continue
 		}
 		m := &s.metas[s.nMsg]
-		*m = meta{count: 1, size: size, bytes: size, mark: markOf(d)}
+		*m = meta{count: 1, size: size, bytes: size, mark: markOf(d), to: d.Peer.Addr()}
 		for i = s.groups.next[i]; i != none; i = s.groups.next[i] {
 			n := length(&ds[i])
 			if !s.joins(m, &ds[i], n) {
@@ -222,10 +233,10 @@ func (s *Sender) flush(fd int) {
 	for at := 0; at < s.nMsg; {
 		n, errno := s.sendmmsg(fd, at)
 		if errno == 0 && n > 0 {
-			for _, m := range s.metas[at : at+n] {
-				s.stats.Datagrams += uint64(m.count)
+			for i := range s.metas[at : at+n] {
+				m := &s.metas[at+i]
+				s.took(m.to, m.count, m.bytes)
 			}
-			s.stats.Messages += uint64(n)
 			at += n
 			continue
 		}
@@ -233,6 +244,14 @@ func (s *Sender) flush(fd int) {
 	}
 	clear(s.iovs[:s.nIov]) // keep no memory of the caller's reachable
 	s.nMsg, s.nIov = 0, 0
+}
+
+// took counts a message of so many datagrams that the kernel took.
+func (s *Sender) took(to netip.Addr, count, bytes int) {
+	s.stats.Datagrams += uint64(count)
+	s.stats.Messages++
+	s.stats.Runs[ledger.Class(count)]++
+	s.book.Add(to, count, bytes-count*encap.HeaderLen)
 }
 
 // sendmmsg is sendmmsg(2) on a socket that does not block, so the scheduler is
@@ -326,19 +345,21 @@ func (s *Sender) each(fd, at int) {
 			s.one.hdr.SetControllen(n)
 		}
 		iovs = iovs[k:]
-		s.single(fd)
+		if s.single(fd) {
+			s.took(m.to, 1, size)
+		}
 	}
 	s.one = mmsghdr{}
 }
 
-func (s *Sender) single(fd int) {
+// single sends s.one, and says whether the kernel took it.
+func (s *Sender) single(fd int) bool {
 	for {
 		s.stats.Calls++
 		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&s.one.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch errno {
 		case 0:
-			s.stats.Datagrams++
-			s.stats.Messages++
+			return true
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
@@ -354,7 +375,7 @@ func (s *Sender) single(fd int) {
 		default:
 			s.stats.Refused++
 		}
-		return
+		return false
 	}
 }
 

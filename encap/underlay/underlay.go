@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"sync/atomic"
+
+	"github.com/uvtep/uvtep/internal/ledger"
 )
 
 // ErrPortTaken says that something else receives on the VTEP's port.
@@ -69,20 +71,28 @@ type Stats struct {
 	NoRoom    uint64 // socket buffer or device queue full
 	Refused   uint64 // no route, unreachable, filtered
 	Overrun   uint64 // received datagrams that the kernel dropped: receive buffer full
+	// Runs are the Messages by their length in datagrams, see ledger.Class.
+	Runs [ledger.Classes]uint64
 }
 
 // counters is Stats as it is counted: added to once a batch.
 type counters struct {
 	datagrams, messages, calls, tooBig, noRoom, refused, overrun atomic.Uint64
+
+	runs [ledger.Classes]atomic.Uint64
 }
 
 // Stats returns a reading; the fields are each exact, but not of one instant.
 func (u *Underlay) Stats() Stats {
 	c := &u.count
-	return Stats{
+	s := Stats{
 		Datagrams: c.datagrams.Load(), Messages: c.messages.Load(), Calls: c.calls.Load(),
 		TooBig: c.tooBig.Load(), NoRoom: c.noRoom.Load(), Refused: c.refused.Load(), Overrun: c.overrun.Load(),
 	}
+	for i := range s.Runs {
+		s.Runs[i] = c.runs[i].Load()
+	}
+	return s
 }
 
 func (c *Config) setDefaults() {
