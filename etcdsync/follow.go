@@ -186,7 +186,6 @@ func (f *follower) refreshAfter() time.Duration {
 func (f *follower) apply(r *clientv3.WatchResponse) {
 	f.origins.mu.Lock()
 	defer f.origins.mu.Unlock()
-	f.heard = time.Now()
 	for _, e := range r.Events {
 		name := f.store.name(e.Kv)
 		if e.Type == clientv3.EventTypeDelete {
@@ -195,7 +194,7 @@ func (f *follower) apply(r *clientv3.WatchResponse) {
 			f.in.put(name, e.Kv)
 		}
 	}
-	f.at.rev = max(f.at.rev, reached(r))
+	f.hears(header{f.at.cluster, max(f.at.rev, reached(r))})
 	f.changed()
 }
 

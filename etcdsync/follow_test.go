@@ -32,6 +32,11 @@ func TestAHostIsAddedChangedAndRemoved(t *testing.T) {
 	if diff := cmp.Diff(viewOf(w.routes()), view{}, cmpNetip, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("left over, got- want+:\n%s", diff)
 	}
+	if h := s.Heard(); h.Rev < got.Rev || h.At.IsZero() {
+		t.Errorf("heard: got %+v, want up to revision %d at least", h, got.Rev)
+	}
+	rev := e.put("marker", "")
+	e.eventually("etcd to be heard up to a change of nothing", func() bool { return s.Heard().Rev >= rev })
 	e.awaitLog(log, "adding subnet: 10.10.2.0/24 PublicIP: 192.0.2.2 VtepMAC: 02:00:00:00:00:02")
 	e.awaitLog(log, "removing subnet: 10.10.2.0/24")
 	for i, t2 := range w.published() {

@@ -20,7 +20,8 @@ func (f *follower) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.at, f.loaded, f.heard = at, true, time.Now()
+	f.hears(at)
+	f.loaded = true
 	f.in.dirty = f.in.dirty || f.stale // the same tables are no longer stale
 	f.stale = false
 	f.remember() // also that nothing has changed

@@ -98,6 +98,7 @@ func (r *Registration) watchOver(ctx context.Context, w *watcher, k *keeper) err
 			if answer == nil {
 				return errLeaseLost
 			}
+			r.livesUntil(time.Now().Add(time.Duration(answer.TTL) * time.Second))
 		}
 	}
 }

@@ -22,7 +22,8 @@ type Registration struct {
 	claim   Claim        // its addresses are those of the last Update, guarded by mu; the rest stays
 	past    []netip.Addr // addresses it ever had, guarded by mu
 	subnets subnets      // held; guarded by mu
-	expires time.Time    // guarded by mu
+	expires time.Time    // of the subnet's lease; guarded by mu
+	lives   time.Time    // until when the liveness lease lasts; guarded by mu
 
 	// What follows belongs to the goroutine of Acquire, then of Run.
 	unconfirmed bool   // the network is to be compared with etcd's first
@@ -63,6 +64,20 @@ func (r *Registration) Expires() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.expires
+}
+
+// Lives returns when the lease of the host record would run out if it were not
+// kept alive; the zero Time before there is one.
+func (r *Registration) Lives() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lives
+}
+
+func (r *Registration) livesUntil(t time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lives = t
 }
 
 // Update changes the host's addresses, in etcd as soon as it can be reached.

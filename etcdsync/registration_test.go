@@ -266,8 +266,10 @@ func TestBothLeasesAreKeptAliveBeyondTheirTime(t *testing.T) {
 		t.Errorf("time left: got %s, want about two seconds", left)
 	}
 	e.eventually("the lease to outlive its time", func() bool { return time.Now().After(first.Add(time.Second)) })
-	if !r.Expires().After(time.Now()) {
-		t.Errorf("expiry: got %s, which has passed", r.Expires())
+	for what, until := range map[string]time.Time{"subnet": r.Expires(), "host record": r.Lives()} {
+		if !until.After(time.Now()) {
+			t.Errorf("expiry of the %s: got %s, which has passed", what, until)
+		}
 	}
 	for name, want := range map[string]clientv3.LeaseID{r.key: lease, hostKey(c.NodeID): liveness} {
 		if _, got := e.value(name); got != want {

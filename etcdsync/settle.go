@@ -157,6 +157,7 @@ func (r *Registration) settleHost(ctx context.Context, record *mvccpb.KeyValue) 
 		return err
 	}
 	r.living.set(r.liveness.id)
+	r.livesUntil(r.liveness.until)
 	claim := r.current()
 	value, err := claim.hostValue(r.held()).marshal()
 	if err != nil {

@@ -37,6 +37,7 @@ type Store struct {
 	outage  outage
 	watches atomic.Uint64 // opened so far, see watch
 	alive   atomic.Int64  // when etcd answered last, in nanoseconds of Unix time
+	heard   atomic.Pointer[Heard]
 
 	mu       sync.Mutex
 	client   *clientv3.Client // nil until the first call; guarded by mu

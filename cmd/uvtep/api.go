@@ -7,13 +7,14 @@ import "github.com/uvtep/uvtep/internal/admin"
 func (a *agent) requests() admin.Requests {
 	return admin.Requests{
 		Views: admin.Views{
-			statsPath: a.plane.stats,
-			linkPath:  a.plane.view,
-			fdbPath:   a.plane.fdbView,
-			neighPath: a.plane.neighView,
-			routePath: a.plane.routeView,
-			selfPath:  a.plane.self,
-			heldPath:  a.plane.held,
+			statusPath: a.plane.status,
+			statsPath:  a.plane.stats,
+			linkPath:   a.plane.view,
+			fdbPath:    a.plane.fdbView,
+			neighPath:  a.plane.neighView,
+			routePath:  a.plane.routeView,
+			selfPath:   a.plane.self,
+			heldPath:   a.plane.held,
 		},
 		Changes: admin.Changes{
 			offloadPath: admin.Decoded(a.plane.setOffload),

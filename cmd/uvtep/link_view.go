@@ -79,6 +79,11 @@ type rulesView struct {
 func (p *plane) view() any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.linkNow()
+}
+
+// linkNow is view with mu held.
+func (p *plane) linkNow() linkView {
 	u := p.sockets.Capabilities()
 	v := linkView{
 		Name: p.name, Index: p.link.Index, MAC: p.mac.String(), MTU: p.link.MTU,

@@ -76,7 +76,23 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newDown(), newLab(), newNetwork(), newSubnets(), newEndpoints(), newDockerOpts(), newDiff(), newStats(), newLink(), newFDB(), newNeigh(), newRoute(), newVersion())
+	root.AddCommand(
+		newRun(),
+		newDown(),
+		newLab(),
+		newNetwork(),
+		newSubnets(),
+		newEndpoints(),
+		newDockerOpts(),
+		newStatus(),
+		newStats(),
+		newLink(),
+		newFDB(),
+		newNeigh(),
+		newRoute(),
+		newDiff(),
+		newVersion(),
+	)
 	badArgsAreUsage(root)
 	return root
 }

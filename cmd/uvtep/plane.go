@@ -48,6 +48,7 @@ type plane struct {
 	sources
 	listening
 	offloads
+	samples
 
 	schedule
 }
@@ -56,7 +57,7 @@ func newPlane(a *agent, mtu int) *plane {
 	p := &plane{
 		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
 		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), behind: newBehind(a), paths: newPaths(),
-		base: base{moved: make(chan struct{})}, listening: listening{ports: a.network.AlsoListen, relisten: len(a.network.AlsoListen) > 0}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff},
+		base: base{moved: make(chan struct{})}, listening: listening{ports: a.network.AlsoListen, relisten: len(a.network.AlsoListen) > 0}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff}, samples: samples{began: time.Now()},
 	}
 	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
 		// Until the lease says otherwise: with its last address a TAP that
@@ -297,7 +298,7 @@ func (p *plane) narrowMTU() int {
 
 // run switches until ctx ends. A TAP that is removed is made anew.
 func (p *plane) run(ctx context.Context) error {
-	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.measure, p.listenAgain)
+	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.measure, p.listenAgain, p.sample)
 }
 
 // reserve makes room for the goroutines of the data path: they wait in system

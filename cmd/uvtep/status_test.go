@@ -1,0 +1,175 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/uvtep/uvtep/encap/underlay"
+	vswitch "github.com/uvtep/uvtep/switch"
+)
+
+// someStatus is the status of a host in good order.
+func someStatus() statusView {
+	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	return statusView{
+		Version: "1.2", Since: now.Add(-26 * time.Hour), NodeID: "0123456789abcdef0123456789abcdef",
+		Underlay: underlayStatus{Ifname: "eth0", MTU: 1500, Local: "192.0.2.1", PublicIP: "192.0.2.1", Usable: true},
+		Etcd:     etcdStatus{Endpoints: []string{"http://192.0.2.9:2379"}, Connected: true, Revision: 17, Heard: &now, LagSeconds: new(0.42)},
+		Networks: []networkStatus{{
+			Ifname: "uvtep.1", MAC: "8a:2a:89:4d:b0:31", MTU: 1450, VNI: 1, Port: 4789, Network: "10.10.0.0/16", Joined: true, Subnet: "10.10.1.0/24",
+			SubnetSeconds: new(int64(86340)), LivenessSeconds: new(int64(27)), Revision: 12, PeerCount: 1, VTEPs: 2, Stations: 1, Bindings: 1, Routes: 1,
+			Peers: []peerStatus{{VTEP: netip.MustParseAddrPort("192.0.2.2:4789")}}, Offload: offloadView{Wish: "auto", Active: true}, Features: []string{"tso", "udp_gro"},
+		}},
+		Rates: ratesView{
+			Seconds: 5, Out: rate{12345, 98_700_000}, In: rate{1, 64}, Answered: 0.4, Dropped: 3.2,
+			Drops: map[string]rate{"DropMulticast": {0.2, 9}, "DropUnknownVTEP": {3, 200}},
+		},
+	}
+}
+
+func TestAStatusIsOneScreen(t *testing.T) {
+	v := someStatus()
+	v.Warnings = []string{"something; do something"}
+	var b strings.Builder
+	if err := printStatus(&b, v, v.Since.Add(26*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	const want = `uvtep 1.2, up 1d2h
+  node       0123456789abcdef0123456789abcdef
+  underlay   eth0, 192.0.2.1, mtu 1500
+  etcd       connected, heard up to revision 17 0.4s ago; http://192.0.2.9:2379
+uvtep.1
+  network    10.10.0.0/16, vni 1, port 4789
+  tap        8a:2a:89:4d:b0:31, mtu 1450
+  subnet     10.10.1.0/24, leased for 23h59m; host record for 27s
+  tables     revision 12: 1 station, 1 binding, 1 route
+  peers      1 host with a subnet, 2 VTEPs: 192.0.2.2
+  offload    auto: on
+  features   tso udp_gro
+last 5s
+  out        12.3k frames/s, 98.7MB/s
+  in         1 frames/s, 64B/s
+  answered   0.4/s
+  dropped    3.2/s: DropUnknownVTEP 3/s, DropMulticast 0.2/s
+WARNING: something; do something
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+	if n := strings.Count(b.String(), "\n"); n > 24 {
+		t.Errorf("%d lines: more than a screen", n)
+	}
+}
+
+func TestAStatusTellsOfTrouble(t *testing.T) {
+	v := someStatus()
+	since := time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC)
+	v.Etcd.Connected, v.Etcd.AwaySince = false, &since
+	if got, want := v.Etcd.String(), "away since 15:00:00, heard up to revision 17; http://192.0.2.9:2379"; got != want {
+		t.Errorf("etcd: got %q, want %q", got, want)
+	}
+	v.Etcd.Heard = nil
+	if got, want := v.Etcd.String(), "not heard yet; http://192.0.2.9:2379"; got != want {
+		t.Errorf("etcd: got %q, want %q", got, want)
+	}
+	n := &v.Networks[0]
+	n.Reservation, n.SubnetSeconds = true, nil
+	if got, want := n.tenure(), "10.10.1.0/24, a reservation; host record for 27s"; got != want {
+		t.Errorf("subnet: got %q, want %q", got, want)
+	}
+	n.Joined = false
+	if got := n.tenure(); got != "none yet" {
+		t.Errorf("subnet: got %q", got)
+	}
+	u := v.Underlay
+	u.PublicIP, u.Usable = "198.51.100.7", false
+	if got, want := u.String(), "eth0, 192.0.2.1, mtu 1500, known to others as 198.51.100.7, not usable now"; got != want {
+		t.Errorf("underlay: got %q, want %q", got, want)
+	}
+}
+
+func TestNumbersAreWrittenShort(t *testing.T) {
+	for n, want := range map[float64]string{0: "0", 0.25: "0.2", 9: "9", 99.96: "100.0", 999: "999", 1000: "1k", 12345: "12.3k", 123456: "123k", 98.7e6: "98.7M", 2e15: "2000T"} {
+		if got := count(n); got != want {
+			t.Errorf("%v: got %q, want %q", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{-1: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 2*time.Hour + 5*time.Minute + time.Second: "2h5m", 50 * time.Hour: "2d2h"} {
+		if got := roughly(d); got != want {
+			t.Errorf("%v: got %q, want %q", d, got, want)
+		}
+	}
+}
+
+// at is a sample with some counts, seconds after the first.
+func at(seconds int, frames map[vswitch.Verdict]uint64) sample {
+	r := sample{at: time.Unix(1000+int64(seconds), 0)}
+	for v, n := range frames {
+		r.stats.Frames[v], r.stats.Bytes[v] = n, 100*n
+	}
+	return r
+}
+
+func TestRatesAreThoseBetweenTwoReadings(t *testing.T) {
+	was := at(0, map[vswitch.Verdict]uint64{vswitch.Forward: 10, vswitch.DropTooBig: 7})
+	now := at(5, map[vswitch.Verdict]uint64{vswitch.Forward: 20, vswitch.Replicate: 5, vswitch.Deliver: 50, vswitch.Answer: 1, vswitch.DropTooBig: 17})
+	want := ratesView{Seconds: 5, Out: rate{3, 300}, In: rate{10, 1000}, Answered: 0.2, Dropped: 2, Drops: map[string]rate{"DropTooBig": {2, 200}}}
+	if diff := cmp.Diff(want, rates(was, now)); diff != "" {
+		t.Errorf("rates (-want +got):\n%s", diff)
+	}
+	// An agent that has just begun has nothing to compare with.
+	if got := rates(now, now); got.Dropped != 0 || got.Out.Frames != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestOnlyTheLastReadingsAreKept(t *testing.T) {
+	var s samples
+	if got := s.oldest(at(9, nil)); got.at != at(9, nil).at {
+		t.Errorf("before the first: got %v", got.at)
+	}
+	for i := range 3 * samplesKept {
+		s.add(at(i, nil))
+	}
+	if got, want := s.oldest(at(99, nil)), at(2*samplesKept, nil); got.at != want.at || len(s.kept) != samplesKept {
+		t.Errorf("got %v of %d, want %v of %d", got.at, len(s.kept), want.at, samplesKept)
+	}
+}
+
+func TestDropsOfNoteAreWarnedOf(t *testing.T) {
+	was, now := at(0, nil), at(5, map[vswitch.Verdict]uint64{vswitch.DropMulticast: 9, vswitch.DropSpoofed: 2})
+	now.stats.Extra[vswitch.ReadLost] = 3
+	now.under = underlay.Stats{Overrun: 4}
+	w := warner{}
+	w.losses(meanwhile{was, now})
+	want := []string{"DropSpoofed: 2 in 5s", "ReadLost: 3 in 5s", "overrun: 4 datagrams in 5s"}
+	if len(w.out) != len(want) {
+		t.Fatalf("got %q, want %q", w.out, want)
+	}
+	for i := range want {
+		if !strings.HasPrefix(w.out[i], want[i]) {
+			t.Errorf("got %q, want it to begin with %q", w.out[i], want[i])
+		}
+	}
+}
+
+func TestWhatSomebodySwitchedOffIsNoWarning(t *testing.T) {
+	v := richLink()
+	v.Features["tso"] = featureView{Reason: "it needs vnet_hdr"}
+	v.RecvBuffer = bufferView{4194304, 212992, "operation not permitted"}
+	w := warner{}
+	w.refused(v)
+	want := []string{"tso is not in use: it needs vnet_hdr", "recv_buffer has 212992 of 4194304 bytes: operation not permitted"}
+	if diff := cmp.Diff(want, w.out); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	v.Offload.Wish, v.RecvBuffer = offloadOff, richLink().RecvBuffer
+	w = warner{}
+	if w.refused(v); len(w.out) != 0 {
+		t.Errorf("switched off: got %q", w.out)
+	}
+}

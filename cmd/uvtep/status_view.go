@@ -1,0 +1,204 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/uvtep/uvtep/etcdsync"
+	vswitch "github.com/uvtep/uvtep/switch"
+)
+
+// statusPath is where the state of the whole agent is read.
+const statusPath = "/v1/status"
+
+// statusView is what it serves: what a look at a host should tell first.
+type statusView struct {
+	Version  string          `json:"version"`
+	Commit   string          `json:"commit"`
+	Since    time.Time       `json:"since"` // the agent switches
+	NodeID   string          `json:"node_id"`
+	Underlay underlayStatus  `json:"underlay"`
+	Etcd     etcdStatus      `json:"etcd"`
+	Networks []networkStatus `json:"networks"`
+	Rates    ratesView       `json:"rates"`
+	Warnings []string        `json:"warnings"` // each with what to do
+}
+
+// underlayStatus is where the tunnel starts on this host.
+type underlayStatus struct {
+	Ifname     string `json:"ifname"`
+	MTU        int    `json:"mtu"`
+	Local      string `json:"local,omitempty"`
+	Local6     string `json:"local6,omitempty"`
+	PublicIP   string `json:"public_ip,omitempty"` // that others send to
+	PublicIPv6 string `json:"public_ipv6,omitempty"`
+	Usable     bool   `json:"usable"`
+}
+
+// etcdStatus is how the agent stands with etcd.
+type etcdStatus struct {
+	Endpoints []string   `json:"endpoints"`
+	Embedded  string     `json:"embedded,omitempty"` // where the agent's own etcd listens
+	Connected bool       `json:"connected"`
+	AwaySince *time.Time `json:"away_since,omitempty"`
+	// Revision is the one up to which the agent has heard everything, and Heard
+	// when etcd said so. LagSeconds is how long ago that is: the tables lack
+	// nothing that is older.
+	Revision   int64      `json:"revision"`
+	Heard      *time.Time `json:"heard,omitempty"`
+	LagSeconds *float64   `json:"lag_seconds,omitempty"`
+}
+
+// networkStatus is one network of the agent.
+type networkStatus struct {
+	Ifname   string `json:"ifname"`
+	MAC      string `json:"address"`
+	MTU      int    `json:"mtu"`
+	VNI      uint32 `json:"vni"`
+	Port     uint16 `json:"port"`
+	Network  string `json:"network,omitempty"`
+	Network6 string `json:"network6,omitempty"`
+	Joined   bool   `json:"joined"` // etcd has confirmed the host's place
+	Subnet   string `json:"subnet,omitempty"`
+	Subnet6  string `json:"subnet6,omitempty"`
+	// Reservation says that the subnet has no lease and never ends. The times
+	// left are in seconds; leases are renewed long before.
+	Reservation     bool   `json:"reservation,omitempty"`
+	SubnetSeconds   *int64 `json:"subnet_lease_seconds,omitempty"`
+	LivenessSeconds *int64 `json:"liveness_lease_seconds,omitempty"`
+
+	Revision   int64             `json:"revision"`              // of the tables in force
+	Stale      string            `json:"stale_since,omitempty"` // when etcd was heard last, while it is away
+	PeerCount  int               `json:"peer_count"`            // hosts with a subnet
+	Peers      []peerStatus      `json:"peers"`                 // at most 100 of them
+	VTEPs      int               `json:"vteps"`
+	Stations   int               `json:"stations"`
+	Bindings   int               `json:"bindings"`
+	Routes     int               `json:"routes"`
+	Conflicts  int               `json:"conflicts"`
+	Offload    offloadView       `json:"offload"`
+	Features   []string          `json:"features"`              // in use
+	Refused    map[string]string `json:"refused,omitempty"`     // and not in use, with the reason
+	AlsoListen []uint16          `json:"also_listen,omitempty"` // ports
+}
+
+// peerStatus is another host.
+type peerStatus struct {
+	VTEP    netip.AddrPort `json:"vtep"`
+	Subnet  string         `json:"subnet,omitempty"`
+	Subnet6 string         `json:"subnet6,omitempty"`
+	NodeID  string         `json:"node_id,omitempty"` // none: it runs flannel
+}
+
+// maxPeers is how many peers are named.
+const maxPeers = 100
+
+// status tells how the agent is.
+func (p *plane) status() any {
+	now := p.read()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	link := p.linkNow()
+	v := statusView{
+		Version: version, Commit: commit, Since: p.began, NodeID: p.node,
+		Underlay: p.underlayStatus(), Etcd: p.etcdStatus(now.at), Rates: rates(p.oldest(now), now),
+	}
+	n := p.networkStatus(now.at, link)
+	v.Networks = []networkStatus{n}
+	v.Warnings = p.warnings(&v, link, meanwhile{p.oldest(now), now})
+	return v
+}
+
+// underlayStatus is called with mu held, as all below.
+func (p *plane) underlayStatus() underlayStatus {
+	c := p.carrier
+	return underlayStatus{
+		Ifname: c.Name, MTU: c.MTU, Local: text(c.Addr), Local6: text(c.Addr6),
+		PublicIP: text(c.Public), PublicIPv6: text(c.Public6), Usable: !p.homeless,
+	}
+}
+
+func (p *plane) etcdStatus(now time.Time) etcdStatus {
+	v := etcdStatus{Endpoints: p.etcd.o.Endpoints}
+	if p.embedded {
+		v.Embedded = p.embeddedListen
+	}
+	h := p.store.Heard()
+	if v.Revision = h.Rev; !h.At.IsZero() {
+		v.Heard, v.LagSeconds = &h.At, new(max(0, now.Sub(h.At).Seconds()))
+	}
+	away := p.store.AwaySince()
+	if v.Connected = away.IsZero() && v.Heard != nil; !away.IsZero() {
+		v.AwaySince = &away
+	}
+	return v
+}
+
+func (p *plane) networkStatus(now time.Time, link linkView) networkStatus {
+	v := networkStatus{
+		Ifname: p.name, MAC: p.mac.String(), MTU: p.link.MTU, VNI: uint32(p.network.VNI), Port: p.network.Port,
+		Network: text(p.network.IPv4), Network6: text(p.network.IPv6), Peers: []peerStatus{}, Offload: link.Offload, AlsoListen: slices.Sorted(maps.Keys(link.AlsoListen)),
+	}
+	for _, name := range featureNames {
+		f := link.Features[name]
+		if f.Active {
+			v.Features = append(v.Features, name)
+			continue
+		}
+		if v.Refused == nil {
+			v.Refused = map[string]string{}
+		}
+		v.Refused[name] = f.Reason
+	}
+	if r := p.reg; r != nil {
+		v.place(r, now)
+	}
+	if t := p.tables; t != nil {
+		v.Revision, v.Stale, v.Conflicts = t.Rev, p.staleSince(), t.ConflictCount
+		v.VTEPs, v.Stations, v.Bindings = len(t.FDB.VTEPs(p.network.VNI)), t.FDB.Len(), t.ARP.Len()
+		v.PeerCount, v.Peers = t.Peers.Len(), peers(t)
+		if !p.noSubnet {
+			v.Routes = len(t.Routes)
+		}
+	}
+	return v
+}
+
+// place is the host's place in the network, and for how long.
+func (v *networkStatus) place(r *etcdsync.Registration, now time.Time) {
+	v.Joined, v.Subnet, v.Subnet6 = true, text(r.Subnet()), text(r.Subnet6())
+	left := func(t time.Time) *int64 {
+		if t.IsZero() {
+			return nil
+		}
+		return inSeconds(max(0, t.Sub(now)))
+	}
+	v.SubnetSeconds, v.LivenessSeconds = left(r.Expires()), left(r.Lives())
+	v.Reservation = v.Subnet+v.Subnet6 != "" && v.SubnetSeconds == nil && v.LivenessSeconds != nil
+}
+
+// peers are the other hosts that have a subnet, in the order of their addresses:
+// the first of them.
+func peers(t *etcdsync.Tables) []peerStatus {
+	out := make([]peerStatus, 0, t.Peers.Len())
+	for _, p := range t.Peers.All() {
+		s := peerStatus{Subnet: text(p.Subnet), Subnet6: text(p.Subnet6), NodeID: p.NodeID}
+		if p.VTEP != nil {
+			s.VTEP = p.VTEP.To
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b peerStatus) int { return cmp.Or(a.VTEP.Compare(b.VTEP), cmp.Compare(a.Subnet, b.Subnet)) })
+	return out[:min(len(out), maxPeers)]
+}
+
+// meanwhile are two readings of the counters.
+type meanwhile struct{ was, now sample }
+
+func (c meanwhile) frames(x vswitch.Verdict) uint64 {
+	return c.now.stats.Frames[x] - c.was.stats.Frames[x]
+}
+func (c meanwhile) extra(x vswitch.Extra) uint64 { return c.now.stats.Extra[x] - c.was.stats.Extra[x] }
