@@ -23,9 +23,11 @@ func anyFrame(r *rand.Rand) ether.Frame {
 	src := oneOf(r, macSelf, macLocal, macB, macC, macHere, macNone, ether.Broadcast, ether.Addr{})
 	ips := []netip.Addr{ipSelf, ipB, ipC, ipNone, netip.IPv4Unspecified(), netip.MustParseAddr("10.10.2.7")}
 	var f ether.Frame
-	switch r.IntN(4) {
+	switch r.IntN(5) {
 	case 0:
 		f = frame(dst, src)
+	case 4:
+		f = echoFrame(dst, src)
 	case 1:
 		f = arpRequest(dst, src, oneOf(r, ips...), oneOf(r, ips...))
 		binary.BigEndian.PutUint16(f[20:], uint16(r.IntN(3)))
@@ -83,7 +85,7 @@ func TestExplainSaysWhatHappens(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	seen := map[Verdict]int{}
 	for range 40 {
-		b := start(t, Policy{})
+		b, e := listening(t)
 		b.sw.SetTables(vni, anyTables(r))
 		was := Stats{}
 		for range 100 {
@@ -108,6 +110,9 @@ func TestExplainSaysWhatHappens(t *testing.T) {
 			is := b.settled(t, was)
 			if v := moved(t, was, is); v != w.Verdict {
 				t.Fatalf("explained %v, became %v: % x", w.Verdict, v, f)
+			}
+			if w.Verdict == Echoed {
+				<-e.C()
 			}
 			b.checkOuter(t, w)
 			was = is

@@ -21,6 +21,7 @@ var verdictReasons = [numVerdicts]string{
 	DropFloodRate:        "more was flooded of late than --flood-rate allows",
 	DropOffload:          "its virtio header does not fit it",
 	Deliver:              "written to the TAP",
+	Echoed:               "an echo message to this VTEP, handed to its agent",
 	DropRuntDatagram:     "shorter than a VXLAN header",
 	DropNoVNI:            "its I flag is clear, so it has no VNI",
 	DropReserved:         "reserved bits are set, and the network is strict about them",
@@ -48,7 +49,7 @@ func (v Verdict) Reason() string {
 // Drop reports whether the verdict is a drop.
 func (v Verdict) Drop() bool {
 	switch v {
-	case Forward, Answer, Replicate, Deliver:
+	case Forward, Answer, Replicate, Deliver, Echoed:
 		return false
 	}
 	return true

@@ -161,7 +161,7 @@ func (p *plane) networkStatus(now time.Time, link linkView) networkStatus {
 		v.VTEPs, v.Stations, v.Bindings = len(t.FDB.VTEPs(p.network.VNI)), t.FDB.Len(), t.ARP.Len()
 		v.PeerCount, v.Peers = t.Peers.Len(), peers(t)
 		if !p.noSubnet {
-			v.Routes = len(t.Routes)
+			v.Routes = t.Routes.Len()
 		}
 	}
 	return v
