@@ -61,6 +61,8 @@ var answers = map[string][]any{
 	"GET " + fdbPath:     {new(rows[fdbRow])},
 	"GET " + neighPath:   {new(rows[neighRow])},
 	"GET " + routePath:   {new(rows[routeRow])},
+	"GET " + selfPath:    {new(selfView)},
+	"GET " + heldPath:    {new(heldView)},
 	"PUT " + offloadPath: {new(offloadChange)},
 }
 
@@ -117,6 +119,8 @@ func lacks(of reflect.Type, v any, at string) (out []string) {
 			}
 			x, there := m[name]
 			switch {
+			case f.Anonymous: // its fields are the struct's own
+				out = append(out, lacks(f.Type, v, at)...)
 			case there:
 				out = append(out, lacks(f.Type, x, at+"."+name)...)
 			case !strings.Contains(options, "omitempty"):
