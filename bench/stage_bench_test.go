@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -106,18 +107,20 @@ func benchTables() *vswitch.Tables {
 
 // run lets a switch of one lane work until the port or the receiver is done.
 func run(b *testing.B, p vswitch.Port, r vswitch.Receiver, stop chan struct{}) {
-	var totals vswitch.Totals
-	sw, err := vswitch.New(vswitch.Config{
-		Networks:  []vswitch.Network{{Self: benchSelf, Ports: []vswitch.Port{p}, MergeUDP: true, Sent: new(books.Ledger), Heard: new(books.Ledger)}},
-		Receivers: [][]vswitch.Receiver{{r}},
-		NewSender: func() vswitch.Sender { return drain{} },
-		Wake:      func() { close(stop) },
-	}, &totals)
+	totals := new(vswitch.Totals)
+	ctx, end := context.WithCancel(b.Context())
+	sw := vswitch.New(vswitch.Config{Lanes: 1, NewSender: func() vswitch.Sender { return drain{} }, Wake: end}, totals)
+	n, err := vswitch.NewNetwork(vswitch.NetworkConfig{
+		Self: benchSelf, Ports: []vswitch.Port{p}, Wake: func() { end(); close(stop) }, Count: totals, MergeUDP: true,
+		Sent: new(books.Ledger), Heard: new(books.Ledger),
+	})
 	must(b, err)
-	sw.SetTables(1, benchTables())
+	n.SetTables(benchTables())
 	b.ReportAllocs()
 	b.ResetTimer()
-	if err := sw.Run(b.Context()); !errors.Is(err, errDone) {
+	received := make(chan error, 1)
+	go func() { received <- sw.Run(ctx, [][]vswitch.Receiver{{r}}) }()
+	if err := errors.Join(sw.Serve(ctx, n), <-received); !errors.Is(err, errDone) {
 		b.Fatal(err)
 	}
 }

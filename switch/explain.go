@@ -84,7 +84,7 @@ func (s *Switch) ExplainFrame(v encap.VNI, f ether.Frame) (w Way, ok bool) {
 }
 
 // leave does what is done with a frame that is to leave, but for leaving.
-func (w *Way) leave(s *Switch, n *network, h offload.VnetHeader) {
+func (w *Way) leave(s *Switch, n *Network, h offload.VnetHeader) {
 	w.Outer = n.Outer.Datagram(w.Frame)
 	header := make([]byte, encap.HeaderLen)
 	encap.PutHeader(header, n.VNI)
@@ -103,11 +103,9 @@ func (w *Way) leave(s *Switch, n *network, h offload.VnetHeader) {
 // ExplainDatagram tells what would become of the datagram d if src sent it to
 // this host with the outer type of service tos. See ExplainFrame.
 func (s *Switch) ExplainDatagram(d []byte, src netip.Addr, tos uint8) Way {
-	n := s.networks[0] // as inbound.port chooses
-	if h := encap.Header(d); h.Valid() {
-		if of := s.network(h.VNI()); of != nil {
-			n = of
-		}
+	n := s.taker(d)
+	if n == nil {
+		return Way{Decision: Decision{Verdict: strayed(d)}}
 	}
 	t := n.tables.Load()
 	d = slices.Clone(d)
@@ -122,6 +120,29 @@ func (s *Switch) ExplainDatagram(d []byte, src netip.Addr, tos uint8) Way {
 		w.bound(innerSource(w.Frame), t)
 	}
 	return w
+}
+
+// network returns the network of a VNI that is served, nil for none.
+func (s *Switch) network(v encap.VNI) *Network {
+	for _, n := range *s.networks.Load() {
+		if n.VNI == v {
+			return n
+		}
+	}
+	return nil
+}
+
+// taker returns the network that takes a datagram, as inbound.port does: the
+// only one takes all.
+func (s *Switch) taker(d []byte) *Network {
+	if nets := *s.networks.Load(); len(nets) == 1 {
+		return nets[0]
+	}
+	h := encap.Header(d)
+	if !h.Valid() {
+		return nil
+	}
+	return s.network(h.VNI())
 }
 
 // rows looks up what decided: the FDB by an address of the frame, if it came to

@@ -86,7 +86,8 @@ func TestExplainSaysWhatHappens(t *testing.T) {
 	seen := map[Verdict]int{}
 	for range 40 {
 		b, e := listening(t)
-		b.sw.SetTables(vni, anyTables(r))
+		b.net.SetTables(anyTables(r))
+		<-b.sw.first
 		was := Stats{}
 		for range 100 {
 			var f []byte
@@ -163,12 +164,19 @@ func (b *bench) checkOuter(t *testing.T, w Way) {
 	}
 }
 
-func TestExplainNamesTheRowThatDecided(t *testing.T) {
-	sw, err := New(Config{Networks: []Network{{Self: self, Ports: []Port{newFakePort()}}}, Receivers: [][]Receiver{{}}}, new(Totals))
-	if err != nil {
+// explaining is a switch with one network that is asked, and moves nothing.
+func explaining(t *testing.T, floodRate int, tables *Tables) *Switch {
+	t.Helper()
+	sw := New(Config{Lanes: 1, FloodRate: floodRate}, new(Totals))
+	n := networkOn(t, NetworkConfig{Ports: []Port{newFakePort()}, Count: new(Totals)}, tables)
+	if err := sw.add(n); err != nil {
 		t.Fatal(err)
 	}
-	sw.SetTables(vni, testTables(Policy{}))
+	return sw
+}
+
+func TestExplainNamesTheRowThatDecided(t *testing.T) {
+	sw := explaining(t, 0, testTables(Policy{}))
 	out := func(f ether.Frame) Way { w, _ := sw.ExplainFrame(vni, f); return w }
 	in := func(f ether.Frame) Way { return sw.ExplainDatagram(datagram(vni, f), outerB, 0) }
 	for _, c := range []struct {
@@ -207,11 +215,7 @@ func TestExplainNamesTheRowThatDecided(t *testing.T) {
 func TestExplainKnowsASuperframe(t *testing.T) {
 	tables := testTables(Policy{})
 	tables.MTU, tables.Paths = 100, NewPaths(100, 0, nil)
-	sw, err := New(Config{Networks: []Network{{Self: self, Ports: []Port{newFakePort()}}}, Receivers: [][]Receiver{{}}}, new(Totals))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sw.SetTables(vni, tables)
+	sw := explaining(t, 0, tables)
 	f := udp(make([]byte, 500))
 	f.SetDst(macB)
 	f.SetSrc(macSelf)
@@ -228,11 +232,7 @@ func TestExplainKnowsASuperframe(t *testing.T) {
 }
 
 func TestExplainSpendsNothing(t *testing.T) {
-	sw, err := New(Config{Networks: []Network{{Self: self, Ports: []Port{newFakePort()}}}, Receivers: [][]Receiver{{}}, FloodRate: 2}, new(Totals))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sw.SetTables(vni, testTables(Policy{Flood: true}))
+	sw := explaining(t, 2, testTables(Policy{Flood: true}))
 	f := frame(ether.Broadcast, macSelf)
 	for range 10 {
 		if w, _ := sw.ExplainFrame(vni, f); w.Verdict != Replicate || len(w.VTEPs) != 2 {
@@ -244,7 +244,7 @@ func TestExplainSpendsNothing(t *testing.T) {
 	if w, _ := sw.ExplainFrame(vni, f); w.Verdict != DropFloodRate {
 		t.Errorf("got %v, want DropFloodRate", w.Verdict)
 	}
-	if s := sw.count.Stats(); s != (Stats{}) {
+	if s := sw.network(vni).Count.Stats(); s != (Stats{}) || sw.count.Stats() != s {
 		t.Error(fmt.Sprint("explaining counted ", s))
 	}
 }

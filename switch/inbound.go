@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/echo"
@@ -26,18 +27,23 @@ const (
 
 // inbound moves datagrams from one socket to the TAPs.
 type inbound struct {
-	recv  Receiver
-	ms    []encap.Message
-	want  int // messages to ask for next
-	ports []inPort
-	tally tally
-	count *Counters
-	epoch *epoch
+	sw     *Switch
+	lane   int
+	recv   Receiver
+	ms     []encap.Message
+	want   int         // messages to ask for next
+	nets   *[]*Network // that ports are of
+	ports  []*inPort
+	stray  tally      // of what belongs to no network
+	strays bool       // there is some
+	runs   ledger.Few // of the messages of a batch
+	count  *Counters
+	epoch  *epoch
 }
 
 // inPort is one network as the socket of a lane sees it.
 type inPort struct {
-	net    *network
+	net    *Network
 	tables *Tables // of the batch under way
 	write  Writer
 	merge  *offload.Merger   // for a TAP that takes superframes
@@ -45,6 +51,9 @@ type inPort struct {
 	vnet   offload.VnetHeader
 	whole  [][][]byte // what goes to such a one
 	last   headers    // of the last datagram of the message under way that was delivered
+	busy   bool       // it has part in the batch under way
+	tally  tally
+	count  *Counters
 	book   *ledger.Book
 	heard  ledger.Sum // of the message under way: what was delivered
 }
@@ -57,21 +66,42 @@ type headers [encap.HeaderLen + ether.HeaderLen]byte
 var noVnet = make([]byte, VnetLen)
 
 func (s *Switch) newInbound(r Receiver, lane int) *inbound {
-	in := &inbound{recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters(), epoch: s.newEpoch()}
+	in := &inbound{sw: s, lane: lane, recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters(), epoch: s.newEpoch()}
 	for i := range in.ms {
 		in.ms[i].Data = make([]byte, messageSize)
 	}
-	for _, n := range s.networks {
-		in.ports = append(in.ports, inPort{
-			net: n, write: n.Ports[lane].Writer(),
-			merge: offload.NewMerger(offload.MergeConfig{Frames: inFrames, UDP: n.MergeUDP}),
-			split: offload.NewSplitter(inFrames),
-			vnet:  make(offload.VnetHeader, VnetLen),
-			whole: make([][][]byte, 0, inFrames),
-			book:  n.Heard.Open(),
-		})
-	}
+	in.attend(s.networks.Load())
 	return in
+}
+
+// attend makes these the networks that datagrams are taken for.
+func (in *inbound) attend(nets *[]*Network) {
+	ports := make([]*inPort, len(*nets))
+	for i, n := range *nets {
+		if was := slices.IndexFunc(in.ports, func(p *inPort) bool { return p.net == n }); was >= 0 {
+			ports[i] = in.ports[was]
+			continue
+		}
+		ports[i] = newInPort(n, in.lane)
+	}
+	for _, p := range in.ports {
+		if !slices.Contains(ports, p) {
+			p.close()
+		}
+	}
+	in.nets, in.ports = nets, ports
+}
+
+func newInPort(n *Network, lane int) *inPort {
+	return &inPort{
+		net: n, write: n.Ports[lane].Writer(),
+		merge: offload.NewMerger(offload.MergeConfig{Frames: inFrames, UDP: n.MergeUDP}),
+		split: offload.NewSplitter(inFrames),
+		vnet:  make(offload.VnetHeader, VnetLen),
+		whole: make([][][]byte, 0, inFrames),
+		count: n.Count.counters(),
+		book:  n.Heard.Open(),
+	}
 }
 
 func (in *inbound) run() error {
@@ -82,18 +112,18 @@ func (in *inbound) run() error {
 			return err
 		}
 		in.want = wanted(in.ms[:n])
-		if err := in.batch(n); err != nil {
-			return err
-		}
+		in.batch(n)
 	}
 }
 
 // close gives back what the goroutine had of its own.
 func (in *inbound) close() {
-	for i := range in.ports {
-		in.ports[i].net.Heard.Close(in.ports[i].book)
+	for _, p := range in.ports {
+		p.close()
 	}
 }
+
+func (p *inPort) close() { p.net.Heard.Close(p.book) }
 
 // wanted is how many messages like these fill a batch.
 func wanted(ms []encap.Message) int {
@@ -105,33 +135,44 @@ func wanted(ms []encap.Message) int {
 }
 
 // batch does away with the n messages received.
-func (in *inbound) batch(n int) error {
+func (in *inbound) batch(n int) {
 	in.epoch.turn()
 	defer in.epoch.turn()
-	for i := range in.ports {
-		in.ports[i].tables = in.ports[i].net.tables.Load()
+	if nets := in.sw.networks.Load(); nets != in.nets {
+		in.attend(nets)
 	}
-	var err error
+	for _, p := range in.ports {
+		p.tables = p.net.tables.Load()
+	}
 	for i := range in.ms[:n] {
-		if e := in.message(&in.ms[i]); e != nil {
-			err = e
-		}
+		in.message(&in.ms[i])
 	}
-	for i := range in.ports {
-		if e := in.flush(&in.ports[i]); e != nil {
-			err = e
-		}
-		in.ports[i].book.Settle()
+	for _, p := range in.ports {
+		p.finish()
 	}
-	in.tally.publish(in.count)
 	in.count.sizes[Messages].Add(n)
-	return err
+	in.count.runs.AddFew(&in.runs)
+	in.runs = ledger.Few{}
+	if in.strays {
+		in.stray.publish(in.count)
+		in.strays = false
+	}
+}
+
+// finish is the end of a batch.
+func (p *inPort) finish() {
+	if p.busy {
+		p.flush()
+		p.tally.publish(p.count)
+		p.book.Settle()
+		p.busy = false
+	}
 }
 
 // message takes a message apart into the datagrams that the kernel joined. One
 // that a kernel peer on the same machine left undivided is a single datagram,
 // and its segment size that of the superframe within.
-func (in *inbound) message(m *encap.Message) error {
+func (in *inbound) message(m *encap.Message) {
 	b := m.Data[:m.N]
 	size, segment := m.Segment, 0
 	switch {
@@ -140,24 +181,20 @@ func (in *inbound) message(m *encap.Message) error {
 	case offload.Undivided(b, size):
 		size, segment = len(b), size
 	}
-	for i := range in.ports {
-		in.ports[i].last = headers{} // another sender may not send what this one may
+	for _, p := range in.ports {
+		p.last = headers{} // another sender may not send what this one may
 	}
-	var err error
 	n := 0
 	for more := true; more; more = len(b) > 0 { // a datagram of no bytes is one too
 		n++
 		d := b[:min(size, len(b))]
 		b = b[len(d):]
-		if e := in.datagram(d, m, segment); e != nil {
-			err = e
-		}
+		in.datagram(d, m, segment)
 	}
-	in.tally.runs.Add(n)
-	for i := range in.ports {
-		in.ports[i].settle(m.Peer.Addr())
+	in.runs.Add(n)
+	for _, p := range in.ports {
+		p.settle(m.Peer.Addr())
 	}
-	return err
 }
 
 // settle counts what a message from src brought.
@@ -171,25 +208,31 @@ func (p *inPort) settle(src netip.Addr) {
 // datagram decides about one datagram and gathers its frame. segment is the
 // payload of each datagram inside, in bytes, when the frame is a superframe of
 // UDP, else 0.
-func (in *inbound) datagram(d []byte, m *encap.Message, segment int) error {
+func (in *inbound) datagram(d []byte, m *encap.Message, segment int) {
 	p := in.port(d)
+	if p == nil {
+		in.stray.count(strayed(d), 1, max(len(d)-encap.HeaderLen, 0))
+		in.strays = true
+		return
+	}
+	p.busy = true
 	v := p.accept(d, m)
-	in.tally.count(v, 1, max(len(d)-encap.HeaderLen, 0))
+	p.tally.count(v, 1, max(len(d)-encap.HeaderLen, 0))
 	h := encap.Header(d)
 	switch v {
 	case Deliver:
 	case Echoed:
-		p.net.Echoes.push(h.Payload(), m.Peer.Addr(), &in.tally)
-		return nil
+		p.net.Echoes.push(h.Payload(), m.Peer.Addr(), &p.tally)
+		return
 	default:
-		return nil
+		return
 	}
 	p.heard.Frames++
 	p.heard.Bytes += uint64(len(d) - encap.HeaderLen)
 	if !h.ReservedClear() {
-		in.tally.extra[Reserved]++
+		p.tally.extra[Reserved]++
 	}
-	return in.deliver(p, h.Payload(), segment)
+	p.deliver(h.Payload(), segment)
 }
 
 // accept is Accept, which a datagram with the headers of one that was delivered
@@ -205,64 +248,81 @@ func (p *inPort) accept(d []byte, m *encap.Message) Verdict {
 	return v
 }
 
-// port returns the network of the datagram's VNI, or the first one, whose
-// Accept then says what is wrong with it.
+// port returns the network of the datagram's VNI, nil when it is none's. A
+// network that is alone takes all: its Accept says what is wrong.
 func (in *inbound) port(d []byte) *inPort {
-	if h := encap.Header(d); len(in.ports) > 1 && h.Valid() {
-		for i := range in.ports {
-			if in.ports[i].net.VNI == h.VNI() {
-				return &in.ports[i]
+	if len(in.ports) == 1 {
+		return in.ports[0]
+	}
+	if h := encap.Header(d); h.Valid() {
+		for _, p := range in.ports {
+			if p.net.VNI == h.VNI() {
+				return p
 			}
 		}
 	}
-	return &in.ports[0]
+	return nil
 }
 
-// deliver gathers a frame for its TAP.
-func (in *inbound) deliver(p *inPort, f ether.Frame, segment int) error {
+// strayed is the verdict on a datagram that is no network's.
+func strayed(d []byte) Verdict {
+	h := encap.Header(d)
+	switch {
+	case !h.Valid():
+		return DropRuntDatagram
+	case !h.HasVNI():
+		return DropNoVNI
+	}
+	return DropForeignVNI
+}
+
+// deliver gathers a frame for the TAP.
+func (p *inPort) deliver(f ether.Frame, segment int) {
 	if !p.tables.Superframes {
-		return in.deliverWhole(p, f, segment)
+		p.deliverWhole(f, segment)
+		return
 	}
 	a := offload.Arrival{Frame: f, MTU: p.tables.MTU, Segment: segment}
 	if p.merge.Add(a) {
-		return nil
+		return
 	}
-	err := in.flush(p)
+	p.flush()
 	p.merge.Add(a)
-	return err
 }
 
 // deliverWhole gathers a frame for a TAP that takes only what is whole and
 // finished: what a kernel peer on the same machine left to an offload is done
 // here.
-func (in *inbound) deliverWhole(p *inPort, f ether.Frame, segment int) (err error) {
+func (p *inPort) deliverWhole(f ether.Frame, segment int) {
 	p.vnet.Clear()
 	offload.Unfinished(p.vnet, f, p.tables.MTU, segment)
 	lists, fate := p.split.Split(noVnet, p.vnet, f)
 	if fate == offload.Full || fate == offload.Ready && len(p.whole)+len(lists) > cap(p.whole) {
-		err = in.flush(p)
+		p.flush()
 		lists, fate = p.split.Split(noVnet, p.vnet, f)
 	}
 	if fate != offload.Ready {
-		in.tally.extra[WriteRefused]++
-		return err
+		p.tally.extra[WriteRefused]++
+		return
 	}
-	in.tally.frames[Deliver] += uint32(len(lists) - 1) // a superframe counts as its frames
+	p.tally.frames[Deliver] += uint32(len(lists) - 1) // a superframe counts as its frames
 	p.heard.Frames += uint64(len(lists) - 1)
 	p.whole = append(p.whole, lists...)
-	return err
 }
 
-// flush writes what is gathered for one network.
-func (in *inbound) flush(p *inPort) error {
-	err := writeAll(p.write, p.merge.Finish(), p.merge, &in.tally)
+// flush writes what is gathered. A TAP that takes nothing any more is reported to
+// who serves it.
+func (p *inPort) flush() {
+	err := writeAll(p.write, p.merge.Finish(), p.merge, &p.tally)
 	p.merge.Reset()
-	if e := writeAll(p.write, p.whole, nil, &in.tally); e != nil {
+	if e := writeAll(p.write, p.whole, nil, &p.tally); e != nil {
 		err = e
 	}
 	p.whole = p.whole[:0]
 	p.split.Reset()
-	return err
+	if err != nil {
+		p.net.fail(err)
+	}
 }
 
 // writeAll writes records and counts their frames; m, if any, made them and

@@ -62,16 +62,7 @@ func TestMeterIsOneForAllLanes(t *testing.T) {
 func floodBench(t *testing.T, rate int) (*outbound, *fakeWire, *Totals) {
 	t.Helper()
 	wire, totals := newFakeWire(), new(Totals)
-	sw, err := New(Config{
-		Networks:  []Network{{Self: self, Ports: []Port{sink{}}}},
-		Receivers: [][]Receiver{nil},
-		NewSender: func() Sender { return wire },
-		FloodRate: rate,
-	}, totals)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sw.newOutbound(sw.networks[0], 0), wire, totals
+	return outboundOf(t, NetworkConfig{Count: totals}, wire, rate), wire, totals
 }
 
 // What is above the rate is dropped and counted; what is forwarded is not.

@@ -20,7 +20,7 @@ const (
 
 // outbound moves frames from one TAP queue to the underlay.
 type outbound struct {
-	net  *network
+	net  *Network
 	port Port
 	back Writer // for answers
 	send Sender
@@ -42,7 +42,7 @@ type outbound struct {
 	book   *ledger.Book // the sender's
 }
 
-func (s *Switch) newOutbound(n *network, lane int) *outbound {
+func (s *Switch) newOutbound(n *Network, lane int) *outbound {
 	o := &outbound{
 		net: n, port: n.Ports[lane], back: n.Ports[lane].Writer(), send: s.conf.NewSender(), book: n.Sent.Open(),
 		buf:    make([]byte, readBudget),
@@ -56,7 +56,7 @@ func (s *Switch) newOutbound(n *network, lane int) *outbound {
 		curb:   newCurb(),
 		floods: s.floods,
 		spot:   newSpotter(n.Sightings, lane, n.MAC),
-		count:  s.count.counters(),
+		count:  n.Count.counters(),
 		beat:   s.newBeat(),
 	}
 	if c, ok := o.send.(counter); ok {

@@ -56,7 +56,7 @@ func packet(dst ether.Addr, n int) ether.Frame {
 
 func TestWhatItsPathDoesNotTakeIsDroppedAndTheSenderTold(t *testing.T) {
 	b := start(t, Policy{})
-	b.sw.SetTables(vni, limited())
+	b.net.SetTables(limited())
 	b.in <- [][]byte{packet(macB, 101), packet(macB, 100), packet(macC, 201), packet(macC, 200), frame(macNone, macSelf)}
 	for _, want := range []int{100, 200} {
 		if d := <-b.wire.out; len(d.Data[0]) != 8+ether.HeaderLen+want {
@@ -82,7 +82,7 @@ func TestWhatItsPathDoesNotTakeIsDroppedAndTheSenderTold(t *testing.T) {
 // What is no IP is dropped as well; nobody can be told.
 func TestALargeFrameOfAnotherKindIsDroppedInSilence(t *testing.T) {
 	b := start(t, Policy{})
-	b.sw.SetTables(vni, limited())
+	b.net.SetTables(limited())
 	f := append(frame(macB, macSelf), make([]byte, 100)...)
 	b.in <- [][]byte{f}
 	b.in <- [][]byte{frame(macB, macSelf)}
@@ -98,7 +98,7 @@ func TestWhatIsFloodedIsDroppedWhenNoPathTakesIt(t *testing.T) {
 	b := start(t, Policy{Flood: true})
 	tables := limited()
 	tables.Policy.Flood = true
-	b.sw.SetTables(vni, tables)
+	b.net.SetTables(tables)
 	b.in <- [][]byte{packet(ether.Broadcast, 201), packet(ether.Broadcast, 200)}
 	for range tables.FDB.VTEPs(vni) {
 		if d := <-b.wire.out; len(d.Data[0]) != 8+ether.HeaderLen+200 {
@@ -152,11 +152,7 @@ func TestSendersAreToldSoOftenAndNotMore(t *testing.T) {
 }
 
 func TestTellingWhatFitsDoesNotAllocate(t *testing.T) {
-	sw, err := New(Config{Networks: []Network{{Self: self, Ports: []Port{sink{}}}}, Receivers: [][]Receiver{nil}, NewSender: func() Sender { return newFakeWire() }}, new(Totals))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, tables, rec := sw.newOutbound(sw.networks[0], 0), limited(), append(make([]byte, VnetLen), packet(macB, 101)...)
+	o, tables, rec := outboundOf(t, NetworkConfig{}, newFakeWire(), 0), limited(), append(make([]byte, VnetLen), packet(macB, 101)...)
 	if n := testing.AllocsPerRun(20, func() { o.frame(rec, tables); o.out, o.curb.used = o.out[:0], 0 }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

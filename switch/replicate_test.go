@@ -17,15 +17,7 @@ import (
 func TestMulticastSuperframeIsReplicatedAsItsFrames(t *testing.T) {
 	const segment, frames = 60, 3
 	wire, totals := newFakeWire(), new(Totals)
-	sw, err := New(Config{
-		Networks:  []Network{{Self: self, Ports: []Port{sink{}}}},
-		Receivers: [][]Receiver{nil},
-		NewSender: func() Sender { return wire },
-	}, totals)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := sw.newOutbound(sw.networks[0], 0)
+	o := outboundOf(t, NetworkConfig{Count: totals}, wire, 0)
 	payload := bytes.Repeat([]byte{9, 8, 7}, 60)[:segment*frames-10]
 	group := func(f ether.Frame) ether.Frame {
 		ether.PutHeader(f, ether.Addr{1, 0, 0x5e, 1, 1, 1}, macSelf, ether.TypeIPv4)

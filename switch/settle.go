@@ -21,7 +21,7 @@ const settleEvery = 200 * time.Microsecond
 // under way: what SetTables has replaced decides about no frame any more.
 func (s *Switch) Settle(ctx context.Context) error {
 	s.mu.Lock()
-	epochs := s.epochs
+	epochs := slices.Clone(s.epochs)
 	s.mu.Unlock()
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
@@ -64,4 +64,12 @@ func (s *Switch) newEpoch() *epoch {
 	defer s.mu.Unlock()
 	s.epochs = append(s.epochs, e)
 	return e
+}
+
+// leave is the end of an epoch's goroutine.
+func (s *Switch) leave(e *epoch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := func(o *epoch) bool { return o == e }
+	s.epochs, s.beats = slices.DeleteFunc(s.epochs, is), slices.DeleteFunc(s.beats, is)
 }

@@ -27,20 +27,15 @@ func (w slowWriter) Write(records [][][]byte) (int, error) {
 func TestSettleWaitsForTheBatchUnderWayAndNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slowWriter{make(chan struct{}), make(chan struct{})}
-		s, err := New(Config{Networks: []Network{{Self: self, Ports: []Port{w}}}, Receivers: [][]Receiver{nil}}, new(Totals))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.SetTables(vni, testTables(Policy{}))
-		in := s.newInbound(nil, 0)
+		in, s := inboundOf(t, networkOn(t, NetworkConfig{Ports: []Port{w}, Count: new(Totals)}, testTables(Policy{})))
 		if err := s.Settle(t.Context()); err != nil {
 			t.Fatalf("with no batch under way: %v", err)
 		}
 		d := datagram(vni, frame(macSelf, macB))
 		in.ms[0] = encap.Message{Data: bytes.Clone(d), N: len(d), Peer: netip.AddrPortFrom(outerB, 50000)}
 		go func() {
-			_ = in.batch(1)
-			_ = in.batch(1)
+			in.batch(1)
+			in.batch(1)
 		}()
 		<-w.entered
 		ended, end := context.WithCancel(t.Context())

@@ -12,15 +12,7 @@ import (
 func newSpotting(t testing.TB) (*outbound, *Sightings, *Tables) {
 	t.Helper()
 	all := NewSightings(1)
-	sw, err := New(Config{
-		Networks:  []Network{{Self: self, Ports: []Port{sink{}}, Sightings: all}},
-		Receivers: [][]Receiver{nil},
-		NewSender: func() Sender { return sink{} },
-	}, new(Totals))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sw.newOutbound(sw.networks[0], 0), all, testTables(Policy{})
+	return outboundOf(t, NetworkConfig{Sightings: all}, sink{}, 0), all, testTables(Policy{})
 }
 
 // pass sends frames through as one batch and returns what was sighted.
@@ -166,7 +158,7 @@ func BenchmarkSightingOfATalkativeStation(b *testing.B) {
 
 func TestAStationIsAskedByAnAddressThatIsNotTheTAPs(t *testing.T) {
 	b := start(t, Policy{})
-	if err := b.sw.Ask(vni, ipNone, macLocal); err != nil {
+	if err := b.net.Ask(ipNone, macLocal); err != nil {
 		t.Fatal(err)
 	}
 	f := ether.Frame(<-b.out)

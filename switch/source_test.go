@@ -135,7 +135,7 @@ func TestInnerSourceBelongsToTheSender(t *testing.T) {
 // A datagram with the headers of the one before it may have another source.
 func TestEachInnerSourceOfAMessageIsLookedAt(t *testing.T) {
 	b := start(t, Policy{})
-	b.sw.SetTables(vni, strictTables())
+	b.net.SetTables(strictTables())
 	good, bad := datagram(vni, ipFrame(t, "10.10.2.9")), datagram(vni, ipFrame(t, "10.10.4.9"))
 	all := append(append(append([]byte(nil), good...), bad...), good...)
 	b.wire.in <- []encap.Message{{Peer: netip.AddrPortFrom(outerB, 4789), Data: all, Segment: len(good)}}

@@ -112,7 +112,6 @@ type tally struct {
 	frames [numVerdicts]uint32
 	bytes  [numVerdicts]uint64
 	extra  [numExtras]uint32
-	runs   ledger.Few
 }
 
 func (t *tally) count(v Verdict, frames, bytes int) {
@@ -133,7 +132,6 @@ func (t *tally) publish(c *Counters) {
 			c.extra[x].Add(uint64(n))
 		}
 	}
-	c.runs.AddFew(&t.runs)
 	*t = tally{}
 }
 
@@ -149,4 +147,19 @@ func (s *Stats) add(c *Counters) {
 		s.Sizes[i].Add(&c.sizes[i])
 	}
 	s.Runs.Add(&c.runs)
+}
+
+// Add adds another reading.
+func (s *Stats) Add(o Stats) {
+	for v := range s.Frames {
+		s.Frames[v] += o.Frames[v]
+		s.Bytes[v] += o.Bytes[v]
+	}
+	for x := range s.Extra {
+		s.Extra[x] += o.Extra[x]
+	}
+	for i := range s.Sizes {
+		s.Sizes[i].Merge(o.Sizes[i])
+	}
+	s.Runs.Merge(o.Runs)
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
-	"github.com/uvtep/uvtep/arpproxy"
 	"github.com/uvtep/uvtep/encap"
-	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/encap/offload"
 	"github.com/uvtep/uvtep/internal/ledger"
 )
@@ -57,60 +55,38 @@ type counter interface {
 // VnetLen is the length in bytes of the header in front of every record.
 const VnetLen = offload.VnetHeaderLen
 
-// Network is one VNI on this host.
-type Network struct {
-	Self
-	Ports []Port // one a lane
-	// Outer says how the outer headers of what is sent are made.
-	Outer encap.Outer
-	// MergeUDP says that the TAP takes superframes of UDP (Linux 6.2), where it
-	// takes superframes at all: see Tables.Superframes.
-	MergeUDP bool
-	// Sightings, if not nil, are told which stations are behind the TAP.
-	Sightings *Sightings
-	// Sent and Heard, if not nil, count by VTEP what leaves (of senders that have
-	// CountIn) and what is delivered. They outlive the switch.
-	Sent, Heard *ledger.Ledger
-}
-
 // Config is what a switch is made of.
 type Config struct {
-	Networks  []Network
-	Receivers [][]Receiver // by lane
+	// Lanes is how many queues every network's TAP has here.
+	Lanes     int
 	NewSender func() Sender
 	// FloodRate is how many copies of flooded frames may leave a second, over
 	// all lanes and networks; 0: any number.
 	FloodRate int
-	// Wake makes all Reads and Recvs that wait return, so that Run can end.
+	// Wake makes all Recvs that wait return, so that Run can end.
 	Wake func()
 	// Begin, if not nil, is called by every goroutine of the data path before it
 	// works, for its place in the schedule.
 	Begin func()
 }
 
-// Switch moves frames between TAPs and the underlay.
+// Switch moves frames between the TAPs of networks and the underlay that they
+// share.
 type Switch struct {
-	conf     Config
-	networks []*network
-	count    *Totals
-	floods   *meter
+	conf   Config
+	count  *Totals // of what belongs to no network
+	floods *meter
+	first  chan struct{} // closed when a network is served
+
+	networks atomic.Pointer[[]*Network] // that are served; replaced, never changed
 
 	mu     sync.Mutex
 	epochs []*epoch // guarded by mu: of the goroutines that write to the TAPs
 	beats  []*epoch // guarded by mu: of the others
 }
 
-// network is a Network at work.
-type network struct {
-	Network
-	tables atomic.Pointer[Tables]
-
-	mu    sync.Mutex
-	front Writer // guarded by mu: for frames that are not from the underlay
-}
-
-// Totals are the counters of all goroutines that ever worked for a switch. It
-// outlives the switch, so that a TAP made anew does not begin at zero.
+// Totals are the counters of all goroutines that ever worked for a network, or
+// for a switch. It outlives them, so that a TAP made anew does not begin at zero.
 type Totals struct {
 	mu  sync.Mutex
 	all []*Counters // guarded by mu
@@ -135,99 +111,133 @@ func (t *Totals) Stats() (s Stats) {
 	return s
 }
 
-// New makes a switch that counts in count. A network's tables are empty, and
-// nothing of it is forwarded, until SetTables is called.
-func New(c Config, count *Totals) (*Switch, error) {
-	s := &Switch{conf: c, count: count, floods: newMeter(c.FloodRate)}
-	for _, n := range c.Networks {
-		if len(n.Ports) == 0 || len(n.Ports) != len(c.Receivers) {
-			return nil, fmt.Errorf("VNI %s: %d TAP queues for %d lanes", n.VNI, len(n.Ports), len(c.Receivers))
-		}
-		if n.Sightings != nil && len(n.Sightings.rings) != len(n.Ports) {
-			return nil, fmt.Errorf("VNI %s: sightings of %d lanes for %d", n.VNI, len(n.Sightings.rings), len(n.Ports))
-		}
-		w := &network{Network: n, front: n.Ports[0].Writer()}
-		w.tables.Store(&Tables{})
-		s.networks = append(s.networks, w)
-	}
-	return s, nil
+// New makes a switch without a network. What belongs to none is counted in count.
+func New(c Config, count *Totals) *Switch {
+	s := &Switch{conf: c, count: count, floods: newMeter(c.FloodRate), first: make(chan struct{})}
+	s.networks.Store(new([]*Network))
+	return s
 }
 
-// SetTables puts the tables of a network in force from the next batch on.
-func (s *Switch) SetTables(v encap.VNI, t *Tables) {
-	if n := s.network(v); n != nil {
-		n.tables.Store(t)
-	}
-}
-
-// Announce tells the stations behind the TAP of a network, by a gratuitous ARP
-// (RFC 5227 §2.3) or an unsolicited neighbour advertisement (RFC 4861 §7.2.6),
-// that ip has the address mac now.
-func (s *Switch) Announce(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
-	n := s.network(v)
-	if n == nil || !ip.IsValid() {
+// Run takes what arrives at the receivers, which are given by lane, until ctx
+// ends, which is no error, or one of them fails. It begins when there is a network
+// to take it for. When it returns, none of its goroutines is left. It may be
+// called again, with others.
+func (s *Switch) Run(ctx context.Context, receivers [][]Receiver) error {
+	select {
+	case <-s.first:
+	case <-ctx.Done():
 		return nil
 	}
-	f := arpproxy.Announce(make([]byte, arpproxy.MaxLen), ip, mac)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	_, err := n.front.Write([][][]byte{{noVnet, f}})
+	crew := newCrew(ctx, s.conf.Begin)
+	for lane, rs := range receivers {
+		for _, r := range rs {
+			in := s.newInbound(r, lane)
+			defer s.leave(in.epoch)
+			crew.add(in.run)
+		}
+	}
+	return crew.end(s.conf.Wake)
+}
+
+// Serve moves the frames of a network until ctx ends, which is no error, or its
+// TAP fails, which is nothing to other networks. When it returns, nobody reads or
+// writes the TAP any more.
+func (s *Switch) Serve(ctx context.Context, n *Network) error {
+	if err := s.add(n); err != nil {
+		return err
+	}
+	crew := newCrew(ctx, s.conf.Begin)
+	for lane := range n.Ports {
+		o := s.newOutbound(n, lane)
+		defer s.leave(o.beat)
+		crew.add(o.run)
+	}
+	crew.watch(n.failed)
+	err := crew.end(func() {
+		s.remove(n)
+		n.Wake()
+	})
+	_ = s.Settle(context.Background()) // batches are short, and theirs is the last look at n
+	select {
+	case <-n.failed: // it was told more than once
+	default:
+	}
 	return err
 }
 
-// Ask asks the station mac behind the TAP of a network whether it still has ip:
-// its answer, an ARP reply or a neighbour advertisement, is a sighting, and goes
-// no further.
-func (s *Switch) Ask(v encap.VNI, ip netip.Addr, mac ether.Addr) error {
-	n := s.network(v)
-	if n == nil || !ip.IsValid() {
-		return nil
+// add has what arrives for a network delivered to it.
+func (s *Switch) add(n *Network) error {
+	if len(n.Ports) != s.conf.Lanes {
+		return fmt.Errorf("VNI %s: %d TAP queues for %d lanes", n.VNI, len(n.Ports), s.conf.Lanes)
 	}
-	f := arpproxy.Ask(make([]byte, arpproxy.MaxLen), ip, mac, n.asker())
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	_, err := n.front.Write([][][]byte{{noVnet, f}})
-	return err
-}
-
-func (s *Switch) network(v encap.VNI) *network {
-	for _, n := range s.networks {
-		if n.VNI == v {
-			return n
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := *s.networks.Load()
+	if slices.ContainsFunc(was, func(o *Network) bool { return o.VNI == n.VNI }) {
+		return fmt.Errorf("VNI %s is served already", n.VNI)
+	}
+	next := append(slices.Clone(was), n)
+	s.networks.Store(&next)
+	select {
+	case <-s.first:
+	default:
+		close(s.first)
 	}
 	return nil
 }
 
-// Run switches until ctx ends, which is no error, or a port or receiver fails.
-// When it returns, none of its goroutines is left.
-func (s *Switch) Run(ctx context.Context) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	var wg sync.WaitGroup
-	for lane, receivers := range s.conf.Receivers {
-		for _, n := range s.networks {
-			o := s.newOutbound(n, lane)
-			wg.Go(func() { fail(s.work(o.run)) })
+// remove undoes add. A batch under way may still be delivered.
+func (s *Switch) remove(n *Network) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := slices.DeleteFunc(slices.Clone(*s.networks.Load()), func(o *Network) bool { return o == n })
+	s.networks.Store(&next)
+}
+
+// crew is goroutines of the data path that end together.
+type crew struct {
+	ctx   context.Context
+	fail  context.CancelCauseFunc
+	begin func()
+	wg    sync.WaitGroup
+}
+
+func newCrew(ctx context.Context, begin func()) *crew {
+	c := &crew{begin: begin}
+	c.ctx, c.fail = context.WithCancelCause(ctx)
+	return c
+}
+
+// add has run done by one more. Its end is that of all.
+func (c *crew) add(run func() error) {
+	c.wg.Go(func() {
+		if c.begin != nil {
+			c.begin()
 		}
-		for _, r := range receivers {
-			in := s.newInbound(r, lane)
-			wg.Go(func() { fail(s.work(in.run)) })
+		c.fail(run())
+	})
+}
+
+// watch ends all with what comes from failed.
+func (c *crew) watch(failed <-chan error) {
+	c.wg.Go(func() {
+		select {
+		case err := <-failed:
+			c.fail(err)
+		case <-c.ctx.Done():
 		}
-	}
-	<-ctx.Done()
-	s.conf.Wake()
-	wg.Wait()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, os.ErrDeadlineExceeded) {
+	})
+}
+
+// end waits for the end, wakes all who wait for frames and returns when none is
+// left. That they were woken is no error.
+func (c *crew) end(wake func()) error {
+	<-c.ctx.Done()
+	wake()
+	c.wg.Wait()
+	c.fail(nil)
+	if err := context.Cause(c.ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	return nil
-}
-
-// work is what a goroutine of the data path does.
-func (s *Switch) work(run func() error) error {
-	if s.conf.Begin != nil {
-		s.conf.Begin()
-	}
-	return run()
 }

@@ -100,28 +100,62 @@ type bench struct {
 	*fakePort
 	wire   *fakeWire
 	sw     *Switch
+	net    *Network
 	totals Totals
 	done   chan error
 	end    context.CancelFunc
 }
 
-func start(t *testing.T, p Policy) *bench {
+// networkOn is a network of one lane, with tables.
+func networkOn(t testing.TB, c NetworkConfig, tables *Tables) *Network {
 	t.Helper()
-	b := &bench{fakePort: newFakePort(), wire: newFakeWire(), done: make(chan error, 1)}
-	sw, err := New(Config{
-		Networks:  []Network{{Self: self, Ports: []Port{b.fakePort}}},
-		Receivers: [][]Receiver{{b.wire}},
-		NewSender: func() Sender { return b.wire },
-		Wake:      func() { close(b.fakePort.stop); close(b.wire.stop) },
-	}, &b.totals)
+	if c.Self == (Self{}) {
+		c.Self = self
+	}
+	n, err := NewNetwork(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sw.SetTables(vni, testTables(p))
+	n.SetTables(tables)
+	return n
+}
+
+// outboundOf is the sending half of a switch with one network, not at work.
+func outboundOf(t testing.TB, c NetworkConfig, send Sender, floodRate int) *outbound {
+	t.Helper()
+	sw := New(Config{Lanes: 1, NewSender: func() Sender { return send }, FloodRate: floodRate}, new(Totals))
+	c.Ports = []Port{sink{}}
+	if c.Count == nil {
+		c.Count = new(Totals)
+	}
+	return sw.newOutbound(networkOn(t, c, &Tables{}), 0)
+}
+
+// inboundOf is the receiving half of a switch with one network, not at work.
+func inboundOf(t testing.TB, n *Network) (*inbound, *Switch) {
+	t.Helper()
+	sw := New(Config{Lanes: 1}, new(Totals))
+	if err := sw.add(n); err != nil {
+		t.Fatal(err)
+	}
+	return sw.newInbound(nil, 0), sw
+}
+
+func start(t *testing.T, p Policy) *bench {
+	t.Helper()
+	b := &bench{fakePort: newFakePort(), wire: newFakeWire(), done: make(chan error, 1)}
+	sw := New(Config{Lanes: 1, NewSender: func() Sender { return b.wire }, Wake: func() { close(b.wire.stop) }}, &b.totals)
+	b.net = networkOn(t, NetworkConfig{Ports: []Port{b.fakePort}, Wake: func() { close(b.fakePort.stop) }, Count: &b.totals}, testTables(p))
 	b.sw = sw
 	ctx, cancel := context.WithCancel(t.Context())
 	b.end = cancel
-	go func() { b.done <- sw.Run(ctx) }()
+	received := make(chan error)
+	go func() { received <- sw.Run(ctx, [][]Receiver{{b.wire}}) }()
+	go func() {
+		err := sw.Serve(ctx, b.net)
+		cancel()
+		b.done <- errors.Join(err, <-received)
+	}()
 	return b
 }
 
@@ -273,7 +307,7 @@ func TestRefusedDatagramsAreCounted(t *testing.T) {
 	}
 }
 
-func TestFailedPortEndsRun(t *testing.T) {
+func TestFailedPortEndsServe(t *testing.T) {
 	b := start(t, Policy{})
 	close(b.in)
 	if err := <-b.done; !errors.Is(err, b.fail) {
@@ -282,17 +316,15 @@ func TestFailedPortEndsRun(t *testing.T) {
 }
 
 func TestBatchDoesNotAllocate(t *testing.T) {
-	b := &bench{fakePort: newFakePort(), wire: newFakeWire()}
-	sw, err := New(Config{
-		Networks:  []Network{{Self: self, Ports: []Port{sink{}}}},
-		Receivers: [][]Receiver{{b.wire}},
-		NewSender: func() Sender { return sink{} },
-	}, &b.totals)
-	if err != nil {
+	n1 := networkOn(t, NetworkConfig{Ports: []Port{sink{}}, Count: new(Totals)}, testTables(Policy{Flood: true}))
+	o := outboundOf(t, NetworkConfig{}, sink{}, 0)
+	o.net = n1
+	in, sw := inboundOf(t, n1)
+	n2 := networkOn(t, NetworkConfig{Self: Self{VNI: vni + 1, MAC: macSelf}, Ports: []Port{sink{}}, Count: new(Totals)}, testTables(Policy{}))
+	if err := sw.add(n2); err != nil {
 		t.Fatal(err)
 	}
-	sw.SetTables(vni, testTables(Policy{Flood: true}))
-	o, in := sw.newOutbound(sw.networks[0], 0), sw.newInbound(b.wire, 0)
+	in.batch(0)
 	n := 0
 	for _, f := range []ether.Frame{frame(macB, macSelf), frame(ether.Broadcast, macSelf), arpRequest(ether.Broadcast, macSelf, ipSelf, ipB), tagged(frame(macC, macSelf))} {
 		o.frames[n] = append(make([]byte, VnetLen), f...)
@@ -303,9 +335,10 @@ func TestBatchDoesNotAllocate(t *testing.T) {
 		in.ms[i] = encap.Message{Peer: netip.AddrPortFrom(outerB, 50000), Data: joined, N: len(joined), Segment: len(joined) / 2}
 	}
 	if got := testing.AllocsPerRun(100, func() {
-		if err := errors.Join(o.batch(n), in.batch(len(in.ms))); err != nil {
+		if err := o.batch(n); err != nil {
 			t.Error(err)
 		}
+		in.batch(len(in.ms))
 	}); got != 0 {
 		t.Errorf("got %v allocations a batch, want 0", got)
 	}

@@ -10,23 +10,19 @@ import (
 	"github.com/uvtep/uvtep/internal/ledger"
 )
 
-// counted is a switch that counts by VTEP, and one outbound and one inbound
-// goroutine's work of it.
-func counted(t *testing.T) (o *outbound, in *inbound, n *network, totals *Totals) {
+// counted is one outbound and one inbound goroutine's work for a network that
+// counts by VTEP.
+func counted(t *testing.T) (o *outbound, in *inbound, n *Network, totals *Totals) {
 	t.Helper()
 	totals = new(Totals)
-	sw, err := New(Config{
-		Networks:  []Network{{Self: self, Ports: []Port{sink{}}, Sent: new(ledger.Ledger), Heard: new(ledger.Ledger)}},
-		Receivers: [][]Receiver{{newFakeWire()}},
-		NewSender: func() Sender { return sink{} },
-	}, totals)
-	if err != nil {
-		t.Fatal(err)
-	}
 	tables := testTables(Policy{})
 	tables.MTU = 1450
-	sw.SetTables(vni, tables)
-	return sw.newOutbound(sw.networks[0], 0), sw.newInbound(nil, 0), sw.networks[0], totals
+	n = networkOn(t, NetworkConfig{Ports: []Port{sink{}}, Count: totals, Sent: new(ledger.Ledger), Heard: new(ledger.Ledger)}, tables)
+	sw := New(Config{Lanes: 1, NewSender: func() Sender { return sink{} }}, totals)
+	if err := sw.add(n); err != nil {
+		t.Fatal(err)
+	}
+	return sw.newOutbound(n, 0), sw.newInbound(nil, 0), n, totals
 }
 
 // message is one of datagrams that all hold f, from an outer source.
@@ -51,9 +47,7 @@ func TestWhatIsDeliveredIsCountedByVTEP(t *testing.T) {
 			message(outerB, f, 3), message(outerC, frame(macSelf, macC), 2), message(outerB, f, 1),
 			message(stranger, f, 5), message(outerB, frame(macSelf, macC), 4), // an unknown one, a spoof
 		})
-		if err := in.batch(5); err != nil {
-			t.Fatal(err)
-		}
+		in.batch(5)
 		got, others := n.Heard.Sums()
 		b, c := ledger.Sum{Frames: 4, Bytes: 4 * 64}, ledger.Sum{Frames: 2, Bytes: 2 * 64}
 		if got[outerB] != b || got[outerC] != c || len(got) != 2 || others != (ledger.Sum{}) {
@@ -70,9 +64,7 @@ func TestWhatIsDeliveredIsCountedByVTEP(t *testing.T) {
 func TestDividedSuperframeIsCountedByVTEPAsItsFrames(t *testing.T) {
 	_, in, n, totals := counted(t)
 	in.ms[0] = message(outerB, longTCP(), 1)
-	if err := in.batch(1); err != nil {
-		t.Fatal(err)
-	}
+	in.batch(1)
 	got, _ := n.Heard.Sums()
 	if s := totals.Stats(); s.Frames[Deliver] < 2 || got[outerB] != (ledger.Sum{Frames: s.Frames[Deliver], Bytes: s.Bytes[Deliver]}) {
 		t.Errorf("got %v, want the %d frames and %d bytes delivered, several", got[outerB], s.Frames[Deliver], s.Bytes[Deliver])
@@ -101,9 +93,10 @@ func TestSizesOfBatchesAndRunsAreCounted(t *testing.T) {
 		o.frames[i] = append(make([]byte, VnetLen), frame(macNone, macSelf)...)
 	}
 	in.ms[0], in.ms[1] = message(outerB, frame(macSelf, macB), 1), message(outerB, frame(macSelf, macB), 40)
-	if err := errors.Join(o.batch(5), o.batch(1), in.batch(2)); err != nil {
+	if err := errors.Join(o.batch(5), o.batch(1)); err != nil {
 		t.Fatal(err)
 	}
+	in.batch(2)
 	s := totals.Stats()
 	read := ledger.Histogram{Classes: [ledger.Classes]uint64{0: 1, 3: 1}, Sum: 6}
 	messages := ledger.Histogram{Classes: [ledger.Classes]uint64{1: 1}, Sum: 2}
@@ -119,9 +112,10 @@ func TestCountingByVTEPDoesNotAllocate(t *testing.T) {
 	f := frame(macSelf, macB)
 	in.ms[0], in.ms[1], in.ms[2] = message(outerB, f, 3), message(outerC, frame(macSelf, macC), 2), message(outerB, f, 1)
 	if got := testing.AllocsPerRun(100, func() {
-		if err := errors.Join(o.batch(1), in.batch(3)); err != nil {
+		if err := o.batch(1); err != nil {
 			t.Error(err)
 		}
+		in.batch(3)
 	}); got != 0 {
 		t.Errorf("got %v allocations a batch", got)
 	}
@@ -129,15 +123,9 @@ func TestCountingByVTEPDoesNotAllocate(t *testing.T) {
 
 func TestBeatIsOddWithinABatch(t *testing.T) {
 	w := slowWriter{make(chan struct{}), make(chan struct{})}
-	s, err := New(Config{
-		Networks: []Network{{Self: self, Ports: []Port{w}}}, Receivers: [][]Receiver{nil},
-		NewSender: func() Sender { return sink{} },
-	}, new(Totals))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.SetTables(vni, testTables(Policy{}))
-	o := s.newOutbound(s.networks[0], 0)
+	n := networkOn(t, NetworkConfig{Ports: []Port{w}, Count: new(Totals)}, testTables(Policy{}))
+	s := New(Config{Lanes: 1, NewSender: func() Sender { return sink{} }}, new(Totals))
+	o := s.newOutbound(n, 0)
 	o.frames[0] = append(make([]byte, VnetLen), arpRequest(ether.Broadcast, macSelf, ipSelf, ipB)...)
 	done := make(chan error)
 	go func() { done <- o.batch(1) }()

@@ -62,7 +62,7 @@ const (
 	DropNoVNI
 	// DropReserved: reserved bits are set and the network is strict about them.
 	DropReserved
-	// DropForeignVNI: the VNI is none of ours.
+	// DropForeignVNI: the VNI is none that is served here now.
 	DropForeignVNI
 	// DropUnknownVTEP: the outer source is no VTEP of the VNI.
 	DropUnknownVTEP

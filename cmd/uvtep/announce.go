@@ -65,7 +65,7 @@ func (p *plane) announce(ctx context.Context) error {
 			}
 		}
 		p.mu.Lock()
-		err := p.sw.Announce(k.VNI, k.IP, mac)
+		err := p.net.Announce(k.IP, mac)
 		p.mu.Unlock()
 		if err != nil {
 			p.log.Debug().Err(err).Stringer("binding", k).Msg("announcement not written")

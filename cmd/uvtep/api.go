@@ -5,21 +5,7 @@ import "github.com/uvtep/uvtep/internal/admin"
 // requests are all that the agent answers on its admin socket. docs/api.md has
 // them with their JSON.
 func (a *agent) requests() admin.Requests {
-	return admin.Requests{
-		Views: admin.Views{
-			statusPath: a.plane.status,
-			statsPath:  a.plane.stats,
-			linkPath:   a.plane.view,
-			fdbPath:    a.plane.fdbView,
-			neighPath:  a.plane.neighView,
-			routePath:  a.plane.routeView,
-			selfPath:   a.plane.self,
-			heldPath:   a.plane.held,
-		},
-		Changes: admin.Changes{
-			offloadPath: admin.Decoded(a.plane.setOffload),
-		},
-	}
+	return admin.Requests{Views: a.views(), Changes: a.changes()}
 }
 
 // listen opens the admin socket and says who may use it.

@@ -15,9 +15,9 @@ type behind struct {
 	endpoints *etcdsync.Endpoints // nil until the host has its place in the network
 }
 
-func newBehind(a *agent) (b behind) {
-	if a.bridge != "" {
-		b.sightings = vswitch.NewSightings(a.sockets.Lanes())
+func newBehind(m *member) (b behind) {
+	if m.bridge != "" {
+		b.sightings = vswitch.NewSightings(m.queues)
 	}
 	return b
 }
@@ -57,7 +57,7 @@ func (s stations) Again() { s.p.sightings.Again() }
 func (s stations) Ask(ip netip.Addr, mac ether.Addr) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	if err := s.p.sw.Ask(s.p.network.VNI, ip, mac); err != nil {
+	if err := s.p.net.Ask(ip, mac); err != nil {
 		s.p.log.Debug().Err(err).Stringer("mac", mac).Stringer("ip", ip).Msg("station not asked")
 	}
 }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"time"
 
-	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/hostnet"
 )
 
@@ -15,61 +15,80 @@ import (
 // links flap. While there is no underlay at all it is looked for as often.
 const returnWait = time.Second
 
-// base is what hangs on where the tunnel starts on this host, the agent's
-// carrier. The plane's mu guards both.
+// base is where the tunnel starts on this host. The trunk's mu guards it.
 type base struct {
-	moved    chan struct{}          // closed when the carrier is another, then made anew
-	rebind   bool                   // the sockets are to be bound to other addresses
-	homeless bool                   // there is no underlay that can be used, and that was said
-	reg      *etcdsync.Registration // nil before there is one
+	carrier  hostnet.Underlay // the interface that carries the tunnel
+	moved    chan struct{}    // closed when the carrier is another, then made anew
+	rebind   bool             // the sockets are to be bound to other addresses
+	letGo    chan struct{}    // closed when they are, then made anew
+	homeless bool             // there is no underlay that can be used, and that was said
+}
+
+// await waits for an underlay.
+func (t *trunk) await(ctx context.Context) error {
+	u, err := t.host.AwaitUnderlay(ctx, t.underlay)
+	t.carrier = u
+	return err
+}
+
+// lookAgain looks at the underlay once more before there are sockets: the wait for
+// a network may have been a long one. What cannot be found now is as it was.
+func (t *trunk) lookAgain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sockets != nil {
+		return
+	}
+	o := t.underlay
+	o.Was = t.carrier
+	u, err := t.host.FindUnderlay(o)
+	if err != nil {
+		t.log.Warn().Err(err).Msg("the underlay cannot be used now")
+		return
+	}
+	t.carrier = u
+}
+
+// where returns where the tunnel starts.
+func (t *trunk) where() hostnet.Underlay {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.carrier
+}
+
+// place returns where the tunnel starts, and whether that can be used now.
+func (t *trunk) place() (u hostnet.Underlay, usable bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.carrier, !t.homeless
 }
 
 // home returns the host's own underlay addresses, and a channel that is closed
 // when they are others, or the interface is.
-func (p *plane) home() (own []netip.Addr, moved <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := p.carrier
+func (t *trunk) home() (own []netip.Addr, moved <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.carrier
 	for _, ip := range []netip.Addr{c.Addr, c.Addr6, c.Public, c.Public6} {
 		if ip.IsValid() {
 			own = append(own, ip)
 		}
 	}
-	return own, p.moved
+	return own, t.moved
 }
 
-// public returns what other hosts are told to send to.
-func (p *plane) public() (v4, v6 netip.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.carrier.Public, p.carrier.Public6
-}
-
-// enrolled says who is to be told when the host's public addresses are others
-// than those claimed.
-func (p *plane) enrolled(r *etcdsync.Registration, claimed *etcdsync.Claim) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.reg = r
-	if c := p.carrier; c.Public != claimed.PublicIP || c.Public6 != claimed.PublicIPv6 {
-		r.Update(c.Public, c.Public6)
-	}
-}
-
-// watch hears from the kernel what others do to the TAP, the routes and the
-// underlay.
-func (p *plane) watch(ctx context.Context) error {
+// watch hears from the kernel of changes of the underlay.
+func (t *trunk) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		p.mu.Lock()
-		c := hostnet.WatchConfig{TAP: p.name, Underlay: p.carrier.Name, Routes: p.routes}
-		moved := p.moved
-		p.mu.Unlock()
+		t.mu.Lock()
+		c, moved := hostnet.WatchConfig{Underlay: t.carrier.Name}, t.moved
+		t.mu.Unlock()
 		err := until(ctx, moved, func(ctx context.Context) error {
-			return p.host.Watch(ctx, c, func(e hostnet.Event) {
+			return t.host.Watch(ctx, c, func(e hostnet.Event) {
 				select {
-				case p.kick <- e:
+				case t.kick <- e:
 				default:
-					p.missed.Store(true) // everything is looked at when those that wait are done with
+					t.missed.Store(true) // it is looked at when those that wait are done with
 				}
 			})
 		})
@@ -80,43 +99,79 @@ func (p *plane) watch(ctx context.Context) error {
 	return nil
 }
 
-// rehome looks for the underlay again and goes where it is now. Where that means
-// to leave an address or an interface it waits first, until patience is over:
-// later says that it is to be looked for once more then.
-func (p *plane) rehome(patienceOver bool) (later bool) {
-	moved, rebound, later := p.lookHome(patienceOver)
-	// What waits for a disk or for etcd's login is done without mu, which the
-	// data path needs to be opened anew.
+// mend follows the underlay.
+func (t *trunk) mend(ctx context.Context) error {
+	again := time.NewTimer(returnWait)
+	again.Stop()
+	for {
+		later := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+			later = t.rehome(true)
+		case e := <-t.kick:
+			later = t.hear(e)
+			if t.missed.Swap(false) {
+				later = t.rehome(false) || later
+			}
+		}
+		if later {
+			again.Reset(returnWait)
+		}
+	}
+}
+
+// hear acts on an event. later says that the underlay is to be looked for once
+// more in a while.
+func (t *trunk) hear(e hostnet.Event) (later bool) {
+	switch e.Kind {
+	case hostnet.UnderlayAddr, hostnet.UnderlayMTU, hostnet.UnderlayDown, hostnet.UnderlayUp, hostnet.UnderlayRoute:
+		t.log.Warn().Str("interface", e.Device).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("the underlay changed")
+	case hostnet.Resync:
+	default:
+		return false
+	}
+	return t.rehome(false)
+}
+
+// rehome looks for the underlay again and goes where it is now, with all networks.
+// Where that means to leave an address or an interface it waits first, until
+// patience is over: later says that it is to be looked for once more then.
+func (t *trunk) rehome(patienceOver bool) (later bool) {
+	moved, rebound, later := t.lookHome(patienceOver)
 	if moved {
-		p.tellContainers()
+		for _, p := range t.working() {
+			p.rehomed()
+		}
 	}
 	if rebound {
-		p.store.Redial() // a connection from the old address would hang
+		t.store.Redial() // a connection from the old address would hang
 	}
 	return later
 }
 
-func (p *plane) lookHome(patienceOver bool) (moved, rebound, later bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	o, was := p.underlay, p.carrier
+func (t *trunk) lookHome(patienceOver bool) (moved, rebound, later bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o, was := t.underlay, t.carrier
 	o.Was = was
-	u, err := p.host.FindUnderlay(o)
+	u, err := t.host.FindUnderlay(o)
 	if err != nil {
-		if !p.homeless {
-			p.log.Warn().Err(err).Str("interface", was.Name).Msg("the underlay cannot be used now; waiting for it to come back, or for another")
+		if !t.homeless {
+			t.log.Warn().Err(err).Str("interface", was.Name).Msg("the underlay cannot be used now; waiting for it to come back, or for another")
 		}
-		p.homeless = true
+		t.homeless = true
 		return false, false, true
 	}
-	p.homeless = false
+	t.homeless = false
 	switch {
 	case u == was:
 		return false, false, false
 	case !patienceOver && leaves(was, u):
 		return false, false, true
 	}
-	return true, p.moveTo(u), false
+	return true, t.moveTo(u), false
 }
 
 // leaves reports whether going from one underlay to another means to leave an
@@ -125,90 +180,43 @@ func leaves(was, is hostnet.Underlay) bool {
 	return is.Name != was.Name || was.Addr.IsValid() && is.Addr != was.Addr || was.Addr6.IsValid() && is.Addr6 != was.Addr6
 }
 
-// moveTo makes u the underlay: the MTU, the sockets and what other hosts are
-// told follow. It reports whether the sockets are bound anew. mu is held.
-func (p *plane) moveTo(u hostnet.Underlay) (rebound bool) {
-	was := p.carrier
-	p.carrier = u
-	p.log.Info().Str("interface", u.Name).Str("was", was.Name).Stringer("address", u.Addr).Stringer("address6", u.Addr6).Int("mtu", u.MTU).
+// moveTo makes u the underlay, and has the sockets bound to its addresses. It
+// reports whether these are others. mu is held.
+func (t *trunk) moveTo(u hostnet.Underlay) (rebound bool) {
+	was := t.carrier
+	t.carrier = u
+	t.log.Info().Str("interface", u.Name).Str("was", was.Name).Stringer("address", u.Addr).Stringer("address6", u.Addr6).Int("mtu", u.MTU).
 		Msg("the underlay is another now; going there")
-	p.remeasure()
 	if u.Addr != was.Addr || u.Addr6 != was.Addr6 {
-		rebound, p.rebind = true, true
-		p.renew()
-		p.warnOfEmbedded()
-	}
-	if p.reg != nil && (u.Public != was.Public || u.Public6 != was.Public6) {
-		p.reg.Update(u.Public, u.Public6)
+		rebound = true
+		if t.sockets != nil {
+			t.rebindSockets()
+		}
+		t.warnOfEmbedded()
 	}
 	if was.MTU = u.MTU; u != was {
-		close(p.moved)
-		p.moved = make(chan struct{})
+		close(t.moved)
+		t.moved = make(chan struct{})
 	}
 	return rebound
 }
 
 // warnOfEmbedded says when the embedded etcd serves on an address that is not
 // this host's any more. mu is held.
-func (p *plane) warnOfEmbedded() {
-	if !p.embedded {
+func (t *trunk) warnOfEmbedded() {
+	if !t.embedded {
 		return
 	}
-	l, err := url.Parse(p.embeddedListen)
+	l, err := url.Parse(t.embeddedListen)
 	if err != nil {
 		return
 	}
 	ip, err := netip.ParseAddr(l.Hostname())
-	if err != nil || ip.IsLoopback() || ip.IsUnspecified() || ip == p.carrier.Addr || ip == p.carrier.Addr6 {
+	if err != nil || ip.IsLoopback() || ip.IsUnspecified() || ip == t.carrier.Addr || ip == t.carrier.Addr6 {
 		return
 	}
-	p.log.Error().Str("listen", p.embeddedListen).Stringer("address", p.carrier.Addr).
+	t.log.Error().Str("listen", t.embeddedListen).Stringer("address", t.carrier.Addr).
 		Msg("the embedded etcd serves on an address that this host may not have any more: give it back, or restart with another --embedded-etcd-listen and point the other hosts there")
-}
-
-// remeasure makes the TAP's MTU what the underlay allows now, unless somebody
-// chose another one. mu is held.
-func (p *plane) remeasure() {
-	mtu, err := p.overlayMTU()
-	if err != nil {
-		p.log.Error().Err(err).Msg("the underlay's MTU is too small; the TAP keeps its own")
-		return
-	}
-	if mtu == p.mtu {
-		return
-	}
-	set := mtu
-	if p.link.MTU != p.mtu {
-		set = 0
-		p.log.Warn().Str("tap", p.name).Int("is", p.link.MTU).Int("fits", mtu).Msg("somebody chose the TAP's MTU; left as it is")
-	}
-	p.mtu = mtu
-	p.log.Info().Msgf("MTU: %d", mtu)
-	if err := p.ensure(set); err != nil {
-		p.log.Error().Err(err).Msg("TAP could not be given its MTU")
-	}
-	p.retable()
-	p.applyRoutes()
-}
-
-// tellContainers writes the subnet file anew if what it says is not so any more.
-func (p *plane) tellContainers() {
-	p.mu.Lock()
-	r := p.reg
-	p.mu.Unlock()
-	if r == nil || p.noSubnet {
-		return
-	}
-	if err := p.writeSubnetFile(r); err != nil {
-		p.log.Error().Err(err).Msg("subnet file not written; containers are told the MTU of before")
-	}
-}
-
-// fittingMTU is what the tunnel leaves of the underlay's, in bytes.
-func (p *plane) fittingMTU() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mtu
 }
 
 // until runs f until ctx ends or stop is closed.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/uvtep/uvtep/etcdsync/embedded"
@@ -26,7 +27,7 @@ func (a *agent) withEtcd(ctx context.Context, f func(context.Context) error) (er
 			a.log.Warn().Str("listen", a.embeddedListen).Msg("the embedded etcd serves plain HTTP beyond loopback: whoever reaches it rules the network")
 		}
 	}
-	if _, known := a.lastNetwork(); known {
+	if a.known() {
 		if len(a.etcd.o.Endpoints) == 0 {
 			a.etcd.o.Endpoints = []string{a.embeddedListen}
 		}
@@ -41,6 +42,11 @@ func (a *agent) withEtcd(ctx context.Context, f func(context.Context) error) (er
 		a.etcd.o.Endpoints = []string{server.Endpoint()}
 	}
 	return together(ctx, f, func(ctx context.Context) error { a.watchServer(ctx, server); return nil })
+}
+
+// known reports whether the host was in one of its networks before.
+func (a *agent) known() bool {
+	return slices.ContainsFunc(a.members, func(m *member) bool { _, known := m.lastNetwork(); return known })
 }
 
 // serveEtcd runs the embedded etcd until ctx ends.

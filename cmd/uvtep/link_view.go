@@ -76,7 +76,7 @@ type rulesView struct {
 }
 
 // view tells what the data path uses now.
-func (p *plane) view() any {
+func (p *plane) view() linkView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.linkNow()
@@ -84,18 +84,20 @@ func (p *plane) view() any {
 
 // linkNow is view with mu held.
 func (p *plane) linkNow() linkView {
-	u := p.sockets.Capabilities()
+	t := p.trunk
+	sockets, home := t.bundle(), t.where()
+	u := sockets.Capabilities()
 	v := linkView{
 		Name: p.name, Index: p.link.Index, MAC: p.mac.String(), MTU: p.link.MTU,
-		ID: uint32(p.network.VNI), Local: text(p.carrier.Addr), Local6: text(p.carrier.Addr6), Underlay: p.carrier.Name,
+		ID: uint32(p.network.VNI), Local: text(home.Addr), Local6: text(home.Addr6), Underlay: home.Name,
 		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TOS: p.tosWord(), TTL: p.ttlWord(), UDPCsum: p.udpCsum != "off",
-		SourcePorts: p.sockets.SourcePorts(false), SourcePorts6: p.sockets.SourcePorts(true),
-		Queues: len(p.dev.Queues), Lanes: p.sockets.Lanes(),
-		Features:   p.offloads.features(p.dev.Capabilities, u, p.priority()),
+		SourcePorts: sockets.SourcePorts(false), SourcePorts6: sockets.SourcePorts(true),
+		Queues: len(p.dev.Queues), Lanes: sockets.Lanes(),
+		Features:   p.offloads.features(p.dev.Capabilities, u, t.priority()),
 		RecvBuffer: bufferView{recvBuffer, u.RecvBuffer / 2, u.Reason["recv_buffer"]}, // the kernel counts double (socket(7))
 		SendBuffer: bufferView{sendBuffer, u.SendBuffer / 2, u.Reason["send_buffer"]},
 	}
-	v.Paths, v.AlsoListen = p.narrow, p.also()
+	v.Paths, v.AlsoListen = t.besides()
 	tso := v.Features["tso"]
 	v.Offload = offloadView{p.wish, tso.Active, tso.Reason}
 	n := p.network

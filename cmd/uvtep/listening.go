@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"iter"
+	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -10,38 +13,62 @@ import (
 const listenEvery = 5 * time.Second
 
 // listening is which further ports datagrams are taken from, for a time when some
-// hosts send to another one. The plane's mu guards all.
+// hosts send to another one. The trunk's mu guards all.
 type listening struct {
-	ports    []uint16          // as the network's configuration has them
-	relisten bool              // the sockets are to be opened or closed
-	deaf     map[uint16]string // ports that are not bound, and why: reported
+	wanted   map[*member][]uint16 // as the networks' configurations have them
+	ports    []uint16             // of all networks, in order
+	relisten bool                 // the sockets are to be opened or closed
+	deaf     map[uint16]string    // ports that are not bound, and why: reported
 }
 
-// listenTo has these ports listened on. mu is held.
-func (p *plane) listenTo(ports []uint16) {
-	if !slices.Equal(p.ports, ports) {
-		p.ports, p.relisten = ports, true
-		p.renew()
+// listenTo has these ports listened on for a network.
+func (t *trunk) listenTo(m *member, ports []uint16) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.want(m, ports) {
+		t.relisten = true
+		t.sockets.Wake()
 	}
 }
 
-// listen opens and closes sockets. The switch must not be running. mu is held.
-func (p *plane) listen() {
-	p.relisten = false
+// forget has nothing listened on for a network any more.
+func (t *trunk) forget(m *member) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.wanted[m]) > 0 && t.want(m, nil) && t.sockets != nil {
+		t.relisten = true
+		t.sockets.Wake()
+	}
+	delete(t.wanted, m)
+}
+
+// want notes a network's ports, and reports whether those of all are others now.
+// mu is held.
+func (t *trunk) want(m *member, ports []uint16) (others bool) {
+	t.wanted[m] = ports
+	all := union(maps.Values(t.wanted))
+	others = !slices.Equal(t.ports, all)
+	t.ports = all
+	return others
+}
+
+// listen opens and closes sockets. Nothing may be received meanwhile. mu is held.
+func (t *trunk) listen() {
+	t.relisten = false
 	deaf := make(map[uint16]string)
-	for port, err := range p.sockets.Listen(p.ports) {
+	for port, err := range t.sockets.Listen(t.ports) {
 		deaf[port] = err.Error()
-		if _, known := p.deaf[port]; !known {
-			p.log.Warn().Uint16("port", port).Err(err).Msg("further port cannot be listened on; trying again")
+		if _, known := t.deaf[port]; !known {
+			t.log.Warn().Uint16("port", port).Err(err).Msg("further port cannot be listened on; trying again")
 		}
 	}
-	p.deaf = deaf
-	p.log.Info().Uints16("ports", p.sockets.AlsoListens()).Msg("further ports listened on")
+	t.deaf = deaf
+	t.log.Info().Uints16("ports", t.sockets.AlsoListens()).Msg("further ports listened on")
 }
 
-// listenAgain tries the ports that are not bound again and again. The switch is
-// not disturbed before one can be.
-func (p *plane) listenAgain(ctx context.Context) error {
+// listenAgain tries the ports that are not bound again and again. Receiving is not
+// disturbed before one can be.
+func (t *trunk) listenAgain(ctx context.Context) error {
 	tick := time.NewTicker(listenEvery)
 	defer tick.Stop()
 	for {
@@ -49,30 +76,41 @@ func (p *plane) listenAgain(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			p.tryDeaf()
+			t.tryDeaf()
 		}
 	}
 }
 
-func (p *plane) tryDeaf() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for port := range p.deaf {
-		if p.renewal == nil && !p.shut && p.sockets.Listenable(port) == nil {
-			p.relisten = true
-			p.renew()
+func (t *trunk) tryDeaf() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for port := range t.deaf {
+		if !t.relisten && !t.rebind && t.sockets.Listenable(port) == nil {
+			t.relisten = true
+			t.sockets.Wake()
 		}
 	}
 }
 
-// also tells of the further ports. mu is held.
-func (p *plane) also() map[uint16]featureView {
+// besides tells of narrow paths and of the further ports.
+func (t *trunk) besides() (map[netip.Addr]int, map[uint16]featureView) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	out := make(map[uint16]featureView)
-	for _, port := range p.sockets.AlsoListens() {
+	for _, port := range t.sockets.AlsoListens() {
 		out[port] = feat(true, "")
 	}
-	for port, why := range p.deaf {
+	for port, why := range t.deaf {
 		out[port] = feat(false, why)
 	}
-	return out
+	return t.narrow, out
+}
+
+// union is the ports that are in any of the lists, in order.
+func union(lists iter.Seq[[]uint16]) (all []uint16) {
+	for l := range lists {
+		all = append(all, l...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }

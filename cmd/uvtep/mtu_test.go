@@ -18,8 +18,8 @@ func TestAnIPv6UnderlayCosts70BytesOfMTU(t *testing.T) {
 		{"IPv6", hostnet.Underlay{MTU: 1500, Addr6: v6}, 1430},
 	}
 	for _, tt := range tests {
-		a := agent{runFlags: new(runFlags), carrier: tt.carrier}
-		if got, err := a.overlayMTU(); err != nil || got != tt.want {
+		m := member{agent: &agent{runFlags: new(runFlags)}}
+		if got, err := m.overlayMTU(tt.carrier); err != nil || got != tt.want {
 			t.Errorf("%s: got %d, %v, want %d", tt.name, got, err, tt.want)
 		}
 	}

@@ -116,7 +116,7 @@ func (p *plane) turn(ctx context.Context, wish string) (renewal <-chan struct{},
 // them are split like all others. mu is held.
 func (p *plane) stopSuperframes(ctx context.Context) error {
 	p.retable()
-	if err := p.sw.Settle(ctx); err != nil {
+	if err := p.trunk.sw.Settle(ctx); err != nil {
 		return err
 	}
 	return p.dev.SetOffload(false)

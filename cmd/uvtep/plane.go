@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,11 +17,10 @@ import (
 	"github.com/uvtep/uvtep/switch/tap"
 )
 
-// plane is the data path of an agent and what it stands on: the TAP, the
-// switch, the kernel routes. It puts right what others change behind its back.
+// plane is a network's part of the data path, the TAP, and the kernel's routes
+// into it. It puts right what others change behind its back.
 type plane struct {
-	*agent
-	mtu    int
+	*member
 	name   string
 	routes *hostnet.Routes
 	totals vswitch.Totals
@@ -32,34 +30,32 @@ type plane struct {
 	missed atomic.Bool        // there was no room in kick
 
 	mu      sync.Mutex
-	dev     *tap.Device      // guarded by mu, as all below
-	shut    bool             // dev is closed for good
-	sw      *vswitch.Switch  // of dev
-	link    hostnet.Link     // the TAP as it was dressed last
-	addrs   []netip.Prefix   // that it carries
-	tables  *etcdsync.Tables // published last
-	routed  *etcdsync.Routes // that routes was given last; nil for none
-	routing routing          // how it was given them
-	noIPv6  bool             // the TAP's MTU is too small for IPv6
+	mtu     int                    // that fits the underlay; guarded by mu, as all below
+	dev     *tap.Device            // of the TAP
+	shut    bool                   // dev is closed for good
+	net     *vswitch.Network       // of dev
+	link    hostnet.Link           // the TAP as it was dressed last
+	addrs   []netip.Prefix         // that it carries
+	tables  *etcdsync.Tables       // published last
+	routed  *etcdsync.Routes       // that routes was given last; nil for none
+	routing routing                // how it was given them
+	noIPv6  bool                   // the TAP's MTU is too small for IPv6
+	reg     *etcdsync.Registration // nil before there is one
+	public  [2]netip.Addr          // what it tells other hosts to send to
 	callers *announcer
 	behind
-	base
-	paths
 	sources
-	listening
 	offloads
 	samples
-
-	schedule
 }
 
-func newPlane(a *agent, mtu int) *plane {
+func newPlane(m *member, mtu int) *plane {
 	p := &plane{
-		agent: a, mtu: mtu, name: tapName(a.tap, a.network.VNI),
-		routes: hostnet.NewRoutes(a.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), behind: newBehind(a), paths: newPaths(),
-		base: base{moved: make(chan struct{})}, listening: listening{ports: a.network.AlsoListen, relisten: len(a.network.AlsoListen) > 0}, offloads: offloads{wish: a.offload, plain: a.offload == offloadOff}, samples: samples{began: time.Now()},
+		member: m, mtu: mtu, name: tapName(m.tap, m.network.VNI),
+		routes: hostnet.NewRoutes(m.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), behind: newBehind(m),
+		offloads: offloads{wish: m.offload, plain: m.offload == offloadOff}, samples: samples{began: time.Now()},
 	}
-	if v4, v6, err := a.state.Subnet(); err == nil && !a.noSubnet {
+	if v4, v6, err := m.state.Subnet(); err == nil && !m.noSubnet {
 		// Until the lease says otherwise: with its last address a TAP that
 		// outlived its agent would lose its routes.
 		p.addrs = tapAddrs(v4, v6)
@@ -67,13 +63,10 @@ func newPlane(a *agent, mtu int) *plane {
 	return p
 }
 
-// open opens the TAP, dressed but for its addresses, and builds the switch on it.
+// open opens the TAP, dressed but for its addresses.
 func (p *plane) open() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.relisten {
-		p.listen()
-	}
 	return p.reopened()
 }
 
@@ -100,44 +93,34 @@ func (p *plane) reopened() error {
 	if err := p.ensure(p.mtu); err != nil {
 		return errors.Join(err, dev.Close())
 	}
-	if p.sw, err = p.newSwitch(dev); err != nil {
+	if p.net, err = p.newNetwork(dev); err != nil {
 		return errors.Join(err, dev.Close())
 	}
 	return nil
 }
 
-// newSwitch builds a switch on dev with the tables in force. mu is held.
-func (p *plane) newSwitch(dev *tap.Device) (*vswitch.Switch, error) {
-	n := vswitch.Network{Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, MergeUDP: p.mergeUDP, Outer: p.outer, Sightings: p.sightings, Sent: &p.sent, Heard: &p.heard}
-	for lane := range p.sockets.Lanes() {
-		n.Ports = append(n.Ports, portOf(dev, lane))
+// newNetwork is what the switch is to serve on dev, with the tables in force. mu
+// is held.
+func (p *plane) newNetwork(dev *tap.Device) (*vswitch.Network, error) {
+	c := vswitch.NetworkConfig{
+		Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, Wake: dev.Wake, Count: &p.totals,
+		MergeUDP: p.mergeUDP, Outer: p.outer, Sightings: p.sightings, Sent: &p.sent, Heard: &p.heard,
 	}
-	c := vswitch.Config{
-		Networks:  []vswitch.Network{n},
-		NewSender: func() vswitch.Sender { return p.sockets.NewSender() },
-		Wake:      func() { p.sockets.Wake(); dev.Wake() },
-		FloodRate: p.floodRate,
-		Begin:     p.begin,
+	for lane := range p.queues {
+		c.Ports = append(c.Ports, portOf(dev, lane))
 	}
-	for lane := range p.sockets.Lanes() {
-		var rs []vswitch.Receiver
-		for _, r := range p.sockets.Receivers(lane) {
-			rs = append(rs, r)
-		}
-		c.Receivers = append(c.Receivers, rs)
-	}
-	sw, err := vswitch.New(c, &p.totals)
+	n, err := vswitch.NewNetwork(c)
 	if err == nil && p.tables != nil {
-		sw.SetTables(p.network.VNI, p.switchTables())
+		n.SetTables(p.switchTables())
 	}
-	return sw, err
+	return n, err
 }
 
 // switchTables is the tables in force as the switch wants them. mu is held.
 func (p *plane) switchTables() *vswitch.Tables {
 	t := &vswitch.Tables{
 		Rev: p.tables.Rev, FDB: p.tables.FDB, ARP: p.tables.ARP, Policy: policy(p.tables.Network),
-		MTU: p.link.MTU, Paths: p.tunnelPaths(), Sources: p.innerSources(), Superframes: p.wish == offloadAuto && p.dev.Capabilities.TCP,
+		MTU: p.link.MTU, Paths: p.trunk.paths(), Sources: p.innerSources(), Superframes: p.wish == offloadAuto && p.dev.Capabilities.TCP,
 	}
 	for _, a := range p.addrs {
 		t.Own = append(t.Own, a.Addr())
@@ -180,7 +163,7 @@ func (p *plane) dress(addrs []netip.Prefix) error {
 // has changed. mu is held.
 func (p *plane) retable() {
 	if p.tables != nil {
-		p.sw.SetTables(p.network.VNI, p.switchTables())
+		p.net.SetTables(p.switchTables())
 	}
 }
 
@@ -220,7 +203,7 @@ func (p *plane) publish(t *etcdsync.Tables) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tables = t
-	p.listenTo(t.Network.AlsoListen)
+	p.trunk.listenTo(p.member, t.Network.AlsoListen)
 	p.retable()
 	p.applyRoutes()
 	p.callers.add(t.Changed)
@@ -289,7 +272,7 @@ type routing struct {
 // narrowMTU is what routes to hosts reached over IPv6 take, where that is less
 // than the TAP's MTU, else 0. mu is held.
 func (p *plane) narrowMTU() int {
-	mtu, err := hostnet.MTU(p.carrier.MTU, p.network.MTU, true)
+	mtu, err := hostnet.MTU(p.trunk.where().MTU, p.network.MTU, true)
 	if err != nil || mtu >= p.mtu {
 		return 0
 	}
@@ -298,27 +281,20 @@ func (p *plane) narrowMTU() int {
 
 // run switches until ctx ends. A TAP that is removed is made anew.
 func (p *plane) run(ctx context.Context) error {
-	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.measure, p.listenAgain, p.sample)
-}
-
-// reserve makes room for the goroutines of the data path: they wait in system
-// calls that keep their processors (see internal/wait), so there must be as
-// many more. mu is held.
-func (p *plane) reserve() {
-	busy := p.sockets.Lanes() * (1 + len(p.sockets.Receivers(0)))
-	runtime.GOMAXPROCS(runtime.NumCPU() + busy)
+	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.sample)
 }
 
 func (p *plane) switchFrames(ctx context.Context) error {
 	for {
 		p.mu.Lock()
-		sw := p.sw
-		p.reserve()
+		net := p.net
 		p.mu.Unlock()
-		err := sw.Run(ctx)
+		err := p.trunk.serve(ctx, net)
 		switch {
 		case ctx.Err() != nil:
 			return err
+		case err == nil && p.goOn():
+			continue // on other sockets
 		case err == nil:
 			p.log.Info().Str("tap", p.name).Msg("opening the TAP's queues anew")
 		case errors.Is(err, tap.ErrGone):
@@ -330,6 +306,18 @@ func (p *plane) switchFrames(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// goOn has the queues that were woken used again, and reports false when they
+// are to be opened anew.
+func (p *plane) goOn() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.renewal != nil {
+		return false
+	}
+	p.dev.Rearm()
+	return true
 }
 
 // reopen makes the TAP anew with all that hung on it. It keeps trying: what
@@ -344,7 +332,7 @@ func (p *plane) reopen(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		p.log.Error().Err(err).Dur("again_in", wait).Msg("TAP and sockets could not be opened anew")
+		p.log.Error().Err(err).Dur("again_in", wait).Msg("TAP could not be opened anew")
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -356,65 +344,42 @@ func (p *plane) reopen(ctx context.Context) error {
 func (p *plane) replay() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rebind {
-		if err := p.sockets.Move(p.carrier.Addr, p.carrier.Addr6); err != nil {
-			return err
-		}
-		p.rebind, p.relisten = false, p.relisten || len(p.ports) > 0
-	}
-	if p.relisten {
-		p.listen()
-	}
 	if err := p.reopened(); err != nil {
 		return err
 	}
 	p.offloads.renewed()
-	p.sockets.Rearm()
 	p.applyRoutes()
 	return nil
 }
 
-// mend puts the TAP and the routes right after every event, and follows the
-// underlay.
+// watch hears from the kernel what others do to the TAP and the routes.
+func (p *plane) watch(ctx context.Context) error {
+	return p.host.Watch(ctx, hostnet.WatchConfig{TAP: p.name, Routes: p.routes}, func(e hostnet.Event) {
+		select {
+		case p.kick <- e:
+		default:
+			p.missed.Store(true) // everything is looked at when those that wait are done with
+		}
+	})
+}
+
+// mend puts the TAP and the routes right after every event.
 func (p *plane) mend(ctx context.Context) error {
-	again := time.NewTimer(returnWait)
-	again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-again.C:
-			if p.rehome(true) {
-				again.Reset(returnWait)
-			}
 		case e := <-p.kick:
-			later := p.hear(e)
+			p.hear(e)
 			if p.missed.Swap(false) {
-				later = p.hear(hostnet.Event{Kind: hostnet.Resync}) || later
-			}
-			if later {
-				again.Reset(returnWait)
+				p.hear(hostnet.Event{Kind: hostnet.Resync})
 			}
 		}
 	}
 }
 
-// hear acts on an event. later says that the underlay is to be looked for once
-// more in a while.
-func (p *plane) hear(e hostnet.Event) (later bool) {
-	switch e.Kind {
-	case hostnet.UnderlayAddr, hostnet.UnderlayMTU, hostnet.UnderlayDown, hostnet.UnderlayUp, hostnet.UnderlayRoute:
-		p.log.Warn().Str("interface", e.Device).Str("event", fmt.Sprint(e.Kind)).Str("was", e.Was).Str("is", e.Is).Msg("the underlay changed")
-		return p.rehome(false)
-	case hostnet.Resync:
-		later = p.rehome(false)
-	}
-	p.hearTAP(e)
-	return later
-}
-
-// hearTAP puts the TAP and the routes right.
-func (p *plane) hearTAP(e hostnet.Event) {
+// hear puts the TAP and the routes right.
+func (p *plane) hear(e hostnet.Event) {
 	switch e.Kind {
 	case hostnet.TAPRemoved:
 		return // the switch notices by itself, and reopens

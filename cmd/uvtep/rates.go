@@ -46,7 +46,9 @@ func (p *plane) sample(ctx context.Context) error {
 }
 
 func (p *plane) read() sample {
-	return sample{time.Now(), p.totals.Stats(), p.sockets.Stats()}
+	all := p.totals.Stats()
+	all.Add(p.trunk.totals.Stats())
+	return sample{time.Now(), all, p.trunk.bundle().Stats()}
 }
 
 func (s *samples) add(r sample) {

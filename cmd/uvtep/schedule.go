@@ -12,21 +12,21 @@ type schedule struct {
 }
 
 // begin gives the calling goroutine of the data path its place.
-func (p *plane) begin() {
-	err := wait.Thread(p.nice)
+func (t *trunk) begin() {
+	err := wait.Thread(t.nice)
 	if err == nil {
 		return
 	}
 	why := err.Error() + "; it takes CAP_SYS_NICE"
-	if p.refused.CompareAndSwap(nil, &why) {
-		p.log.Info().Int("nice", p.nice).Str("reason", why).Msg("data path keeps its ordinary priority; under load it is slower")
+	if t.refused.CompareAndSwap(nil, &why) {
+		t.log.Info().Int("nice", t.nice).Str("reason", why).Msg("data path keeps its ordinary priority; under load it is slower")
 	}
 }
 
 // priority tells of the place as of a feature.
-func (p *plane) priority() featureView {
-	switch why := p.refused.Load(); {
-	case p.nice == 0:
+func (t *trunk) priority() featureView {
+	switch why := t.refused.Load(); {
+	case t.nice == 0:
 		return feat(false, "the agent was started with --nice 0")
 	case why != nil:
 		return feat(false, *why)

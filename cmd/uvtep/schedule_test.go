@@ -18,7 +18,7 @@ func TestPriorityTellsWhyItIsNotTheOneWishedFor(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := &plane{agent: &agent{runFlags: &runFlags{nice: tt.nice}}}
+			p := &trunk{agent: &agent{runFlags: &runFlags{nice: tt.nice}}}
 			p.refused.Store(tt.refused)
 			if got := p.priority(); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)

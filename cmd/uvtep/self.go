@@ -86,13 +86,13 @@ func (p *plane) self() any {
 }
 
 func (p *plane) selfLocked() selfView {
-	o := p.etcd.o
+	o, u := p.etcd.o, p.trunk.where()
 	v := selfView{
 		NodeID: p.node, NoSubnet: p.noSubnet, IPMasq: p.ipMasq,
 		Etcd: etcdView{o.Endpoints, o.KeyPrefix(), o.CAFile, o.CertFile, o.KeyFile, o.Username, o.PasswordFile},
 		TAP:  p.name, MAC: p.mac, MTU: p.mtu, Addrs: p.addrs, Bridge: p.bridge,
-		Underlay: p.carrier.Name, UnderlayMTU: p.carrier.MTU, Local: p.carrier.Addr, Local6: p.carrier.Addr6,
-		Public: p.carrier.Public, Public6: p.carrier.Public6, StateDir: p.stateDir, SubnetFile: p.subnetFile,
+		Underlay: u.Name, UnderlayMTU: u.MTU, Local: u.Addr, Local6: u.Addr6, Public: u.Public, Public6: u.Public6,
+		StateDir: p.stateDir, SubnetFile: p.subnetFile,
 	}
 	if v.Enrolled = p.reg != nil; v.Enrolled && !p.noSubnet {
 		v.Subnet, v.Subnet6 = p.reg.Subnet(), p.reg.Subnet6()

@@ -39,9 +39,10 @@ type verdictView struct {
 }
 
 // stats reads all counters.
-func (p *plane) stats() any {
+func (p *plane) stats() statsView {
 	s := p.totals.Stats()
-	v := statsView{TAP: p.name, Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: p.sockets.Stats(), Conflicts: []etcdsync.Conflict{}}
+	s.Add(p.trunk.totals.Stats())
+	v := statsView{TAP: p.name, Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: p.trunk.bundle().Stats(), Conflicts: []etcdsync.Conflict{}}
 	for _, x := range vswitch.Verdicts() {
 		v.Verdicts[x.String()] = verdictView{Frames: s.Frames[x], Bytes: s.Bytes[x]}
 	}

@@ -114,10 +114,10 @@ func (p *plane) status() any {
 
 // underlayStatus is called with mu held, as all below.
 func (p *plane) underlayStatus() underlayStatus {
-	c := p.carrier
+	c, usable := p.trunk.place()
 	return underlayStatus{
 		Ifname: c.Name, MTU: c.MTU, Local: text(c.Addr), Local6: text(c.Addr6),
-		PublicIP: text(c.Public), PublicIPv6: text(c.Public6), Usable: !p.homeless,
+		PublicIP: text(c.Public), PublicIPv6: text(c.Public6), Usable: usable,
 	}
 }
 

@@ -44,11 +44,11 @@ var losses = []struct {
 // warnings are what is not as it should be. mu is held.
 func (p *plane) warnings(v *statusView, link linkView, c meanwhile) []string {
 	w := warner{out: []string{}}
-	if p.homeless {
+	if !v.Underlay.Usable {
 		w.say("the underlay %s cannot be used now: see to its address and to the default route", v.Underlay.Ifname)
 	}
 	for i := range v.Networks {
-		p.warnOfNetwork(&w, &v.Networks[i])
+		p.warnOfNetwork(&w, &v.Networks[i], link)
 	}
 	p.warnOfEtcd(&w, v)
 	w.losses(c)
@@ -76,7 +76,7 @@ func (p *plane) warnOfEtcd(w *warner, v *statusView) {
 	}
 }
 
-func (p *plane) warnOfNetwork(w *warner, n *networkStatus) {
+func (p *plane) warnOfNetwork(w *warner, n *networkStatus, link linkView) {
 	if !n.Joined {
 		w.say("%s: the host has no place in the network yet; the agent's log says what it waits for", n.Ifname)
 	}
@@ -89,8 +89,10 @@ func (p *plane) warnOfNetwork(w *warner, n *networkStatus) {
 	if p.noIPv6 {
 		w.say("%s: its MTU is too small for IPv6, which this host has none of in the overlay", n.Ifname)
 	}
-	for port, why := range p.deaf {
-		w.say("%s: port %d cannot be listened on: %s", n.Ifname, port, why)
+	for port, l := range link.AlsoListen {
+		if !l.Active {
+			w.say("%s: port %d cannot be listened on: %s", n.Ifname, port, l.Reason)
+		}
 	}
 	if p.tables == nil {
 		return

@@ -62,7 +62,7 @@ func (p *plane) inForce() *etcdsync.Tables {
 }
 
 // fdbView shows the forwarding database.
-func (p *plane) fdbView() any { return fdbRows(p.inForce(), p.name) }
+func (p *plane) fdbView() rows[fdbRow] { return fdbRows(p.inForce(), p.name) }
 
 // fdbRows lists the stations and then, where the network floods, the VTEPs that
 // a flooded frame goes to: under the zero address, as in the kernel's device.
@@ -99,7 +99,7 @@ func fdbRows(t *etcdsync.Tables, tap string) rows[fdbRow] {
 }
 
 // neighView shows what ARP and neighbour discovery are answered from.
-func (p *plane) neighView() any { return neighRows(p.inForce(), p.name) }
+func (p *plane) neighView() rows[neighRow] { return neighRows(p.inForce(), p.name) }
 
 // neighRows lists the bindings of the network's own VNI, the only one that the
 // TAP asks about.
@@ -124,7 +124,7 @@ func neighRows(t *etcdsync.Tables, tap string) rows[neighRow] {
 }
 
 // routeView shows the routes that the kernel is given.
-func (p *plane) routeView() any {
+func (p *plane) routeView() rows[routeRow] {
 	out := routeRows(p.inForce(), p.name)
 	if p.noSubnet {
 		out.Rows = []routeRow{}

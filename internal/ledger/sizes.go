@@ -63,6 +63,14 @@ func (h *Histogram) Add(s *Sizes) {
 	h.Sum += s.sum.Load()
 }
 
+// Merge adds another reading.
+func (h *Histogram) Merge(o Histogram) {
+	for i := range h.Classes {
+		h.Classes[i] += o.Classes[i]
+	}
+	h.Sum += o.Sum
+}
+
 // Count is how many sizes there are.
 func (h *Histogram) Count() (n uint64) {
 	for _, c := range h.Classes {

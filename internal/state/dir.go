@@ -81,11 +81,11 @@ func ValidNodeID(s string) bool {
 	return strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// MAC returns the MAC address of the host's TAP in a VNI. The first call
-// derives it from the node id (see [DeriveMAC]) and writes it down; a file
+// MAC returns the MAC address of a host's TAP in a VNI. The first call
+// derives it from the host's node id (see [DeriveMAC]) and writes it down; a file
 // that is there wins, so that a later uvtep with another rule keeps the
 // address. A file without a usable address is written anew.
-func (d Dir) MAC(v encap.VNI) (ether.Addr, error) {
+func (d Dir) MAC(node string, v encap.VNI) (ether.Addr, error) {
 	name := "mac." + v.String()
 	text, err := d.read(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -94,11 +94,7 @@ func (d Dir) MAC(v encap.VNI) (ether.Addr, error) {
 	if a, err := ether.ParseAddr(text); err == nil && !a.IsZero() && !a.IsMulticast() {
 		return a, nil
 	}
-	id, err := d.NodeID()
-	if err != nil {
-		return ether.Addr{}, err
-	}
-	a := DeriveMAC(id, v)
+	a := DeriveMAC(node, v)
 	return a, d.write(name, a.String())
 }
 

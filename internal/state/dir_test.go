@@ -78,9 +78,12 @@ func TestTheMACIsTheFirstBytesOfTheHashMadeLocalAndUnicast(t *testing.T) {
 	}
 }
 
+// node is a host's id.
+const node = "0123456789abcdef0123456789abcdef"
+
 func TestTheMACStaysWhatTheFileSays(t *testing.T) {
 	d := Dir(t.TempDir())
-	made, err := d.MAC(1)
+	made, err := d.MAC(node, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +106,7 @@ func TestTheMACStaysWhatTheFileSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				got, err := d.MAC(1)
+				got, err := d.MAC(node, 1)
 				if err != nil || got != tt.want {
 					t.Errorf("got %s, %v, want %s", got, err, tt.want)
 				}
@@ -229,7 +232,7 @@ func TestAnUnreadableFolderIsAnErrorThatNamesIt(t *testing.T) {
 	if _, err := d.NodeID(); err == nil {
 		t.Error("node id: got no error")
 	}
-	if _, err := d.MAC(1); err == nil {
+	if _, err := d.MAC(node, 1); err == nil {
 		t.Error("MAC: got no error")
 	}
 	if err := d.SetSubnet(netip.Prefix{}, netip.Prefix{}); err == nil {

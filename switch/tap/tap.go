@@ -62,6 +62,9 @@ type Device struct {
 // they have.
 func (d *Device) Wake() { d.stop.Set() }
 
+// Rearm undoes Wake, for goroutines that start anew.
+func (d *Device) Rearm() { d.stop.Clear() }
+
 // Close closes the queues. The device stays. No Read or Write may be under way.
 func (d *Device) Close() error {
 	var errs []error
