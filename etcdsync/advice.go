@@ -64,7 +64,7 @@ func advised(err error) error {
 
 // explain says why a request failed. etcd's client says of one that waited in
 // vain for a connection no more than that time was up; grpc knew more.
-func (s *Store) explain(err, cause error) error {
+func (s *connection) explain(err, cause error) error {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return advised(err)
 	}

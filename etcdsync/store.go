@@ -30,14 +30,20 @@ const (
 // Store is a connection to etcd, as one network's hosts see it. Its methods
 // may be called by several goroutines at once.
 type Store struct {
+	*connection
+	prefix string // ends with a slash
+	log    zerolog.Logger
+	heard  atomic.Pointer[Heard]
+}
+
+// connection is a connection to etcd, which the Stores of several networks may
+// share.
+type connection struct {
 	opts    Options
-	prefix  string // ends with a slash
-	log     zerolog.Logger
 	lines   *lines
 	outage  outage
 	watches atomic.Uint64 // opened so far, see watch
 	alive   atomic.Int64  // when etcd answered last, in nanoseconds of Unix time
-	heard   atomic.Pointer[Heard]
 
 	mu       sync.Mutex
 	client   *clientv3.Client // nil until the first call; guarded by mu
@@ -54,11 +60,44 @@ func Dial(o Options) (*Store, error) {
 		return nil, err
 	}
 	o = o.complete()
-	return &Store{opts: o, prefix: o.Prefix + "/", log: o.Log, lines: newLines(), outage: outage{log: o.Log, endpoints: o.Endpoints}}, nil
+	c := &connection{opts: o, lines: newLines(), outage: outage{log: o.Log, endpoints: o.Endpoints}}
+	return &Store{connection: c, prefix: o.Prefix + "/", log: o.Log}, nil
 }
 
+// ValidName reports whether a network can have this name, as a part of its keys:
+// letters, digits and -_. that do not begin with a dot, and none of the names that
+// a network without one has below its prefix.
+func ValidName(name string) error {
+	if name == "" || len(name) > maxName || name[0] == '.' || strings.Trim(name, nameLetters) != "" {
+		return fmt.Errorf("network name %q: want 1 to %d letters, digits and -_. that do not begin with a dot", name, maxName)
+	}
+	if name+"/" == subnetsDir || name == configKey || strings.HasPrefix(hostsDir, name+"/") {
+		return fmt.Errorf("network name %q: the keys of a network without a name are there; choose another", name)
+	}
+	return nil
+}
+
+const (
+	maxName     = 64
+	nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+)
+
+// Named returns the network of that name below the prefix, over the same
+// connection, which is the Store's to close that was dialled. "" is the Store's own.
+func (s *Store) Named(name string, log zerolog.Logger) *Store {
+	n := &Store{connection: s.connection, prefix: s.prefix, log: log}
+	if name != "" {
+		n.prefix += name + "/"
+	}
+	return n
+}
+
+// KeyPrefix is what every key of the network begins with, without a slash at its
+// end.
+func (s *Store) KeyPrefix() string { return strings.TrimSuffix(s.prefix, "/") }
+
 // Close ends the connection. What runs on it must have ended before.
-func (s *Store) Close() error {
+func (s *connection) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -70,7 +109,7 @@ func (s *Store) Close() error {
 
 // dial returns the client, made if there is none, or none whose login is good.
 // Making one may take a request (to log in) and so may fail.
-func (s *Store) dial(ctx context.Context) (*clientv3.Client, error) {
+func (s *connection) dial(ctx context.Context) (*clientv3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -92,7 +131,7 @@ func (s *Store) dial(ctx context.Context) (*clientv3.Client, error) {
 
 // newClient makes a client, with the password as it is now. Login ends with
 // ctx; the client does not.
-func (s *Store) newClient(ctx context.Context) (*clientv3.Client, error) {
+func (s *connection) newClient(ctx context.Context) (*clientv3.Client, error) {
 	q := &query{lines: s.lines}
 	life, end := context.WithCancel(q.in(context.Background()))
 	unhook := context.AfterFunc(ctx, end)
@@ -108,14 +147,14 @@ func (s *Store) newClient(ctx context.Context) (*clientv3.Client, error) {
 }
 
 // answered notes that etcd did something for us.
-func (s *Store) answered() { s.alive.Store(time.Now().UnixNano()) }
+func (s *connection) answered() { s.alive.Store(time.Now().UnixNano()) }
 
 // failed tells of an error. After several in a row, and nothing else that
 // works, the client is given up: the fault may be its own (a connection that
 // hangs). Whatever still uses it fails and tries again with the next. One that
 // cannot log in any more, for it keeps the password that it was made with,
 // stays until the next is in: a watch goes on without a good token.
-func (s *Store) failed(p *pacer, err error) {
+func (s *connection) failed(p *pacer, err error) {
 	s.outage.failed(err)
 	if badLogin(err) {
 		s.mu.Lock()
@@ -131,7 +170,7 @@ func (s *Store) failed(p *pacer, err error) {
 // Redial gives up the connection: the next request makes a new one, and what is
 // under way on the old one fails and is tried again. It is of use to who knows
 // that the connection is dead, as when the host's address is another.
-func (s *Store) Redial() {
+func (s *connection) Redial() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != nil && !s.closed {
@@ -143,7 +182,7 @@ func (s *Store) Redial() {
 // do makes a request, which must do no harm when it is made twice. A member
 // that is silent altogether costs its timeout once: its connection is closed,
 // and another member asked.
-func (s *Store) do(ctx context.Context, request func(context.Context, *clientv3.Client) error) error {
+func (s *connection) do(ctx context.Context, request func(context.Context, *clientv3.Client) error) error {
 	c, err := s.dial(ctx)
 	if err != nil {
 		return err
@@ -157,7 +196,7 @@ func (s *Store) do(ctx context.Context, request func(context.Context, *clientv3.
 
 // once makes a request, and reports whether it failed because a member was
 // silent.
-func (s *Store) once(ctx context.Context, c *clientv3.Client, request func(context.Context, *clientv3.Client) error) (silent bool, err error) {
+func (s *connection) once(ctx context.Context, c *clientv3.Client, request func(context.Context, *clientv3.Client) error) (silent bool, err error) {
 	q := &query{lines: s.lines}
 	timed, cancel := context.WithTimeout(q.in(ctx), s.opts.DialTimeout)
 	defer cancel()
@@ -279,7 +318,7 @@ const (
 
 // AwaySince returns since when etcd has not answered as it should; the zero Time
 // when it does.
-func (s *Store) AwaySince() time.Time {
+func (s *connection) AwaySince() time.Time {
 	s.outage.mu.Lock()
 	defer s.outage.mu.Unlock()
 	return s.outage.since

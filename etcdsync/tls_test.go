@@ -147,7 +147,7 @@ func TestAFileThatIsHalfWrittenIsReadAgain(t *testing.T) {
 // Errors that differ by a port alone would be told again and again, until there
 // is no room for others.
 func TestTheSameFaultOfAConnectionIsTheSameText(t *testing.T) {
-	s := &Store{lines: newLines(), opts: Options{}.complete()}
+	s := &connection{lines: newLines(), opts: Options{}.complete()}
 	var texts [2]string
 	for i := range texts {
 		cause := status.Errorf(codes.DeadlineExceeded, "latest balancer error: write tcp 127.0.0.1:%d->127.0.0.1:2379: write: broken pipe", 4000+i)
