@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,14 +15,16 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/uvtep/uvtep/encap"
-	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/hostnet"
 	"github.com/uvtep/uvtep/internal/wait"
 )
 
 // etcdFlags are the flags of every command that talks to etcd.
-type etcdFlags struct{ o etcdsync.Options }
+type etcdFlags struct {
+	o    etcdsync.Options
+	name string // of the network below the prefix; "" is the one that has none
+}
 
 func (e *etcdFlags) register(f *pflag.FlagSet) {
 	f.StringSliceVar(&e.o.Endpoints, "etcd-endpoints", []string{"http://127.0.0.1:2379"}, "etcd's client URLs, comma separated")
@@ -31,6 +34,37 @@ func (e *etcdFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&e.o.KeyFile, "etcd-keyfile", "", "key of the client certificate, PEM")
 	f.StringVar(&e.o.Username, "etcd-username", "", "user to log in to etcd as")
 	f.StringVar(&e.o.PasswordFile, "etcd-password-file", "", "file whose first line is that user's password")
+}
+
+// registerOne is register for a command that is about one network.
+func (e *etcdFlags) registerOne(f *pflag.FlagSet) {
+	e.register(f)
+	f.StringVar(&e.name, "network-name", "", "the network of this name, whose keys lie below the prefix and it")
+}
+
+// options are those with which the keys are the network's.
+func (e *etcdFlags) options() etcdsync.Options {
+	o := e.o
+	if e.name != "" {
+		o.Prefix = o.KeyPrefix() + "/" + e.name
+	}
+	return o
+}
+
+// validate reports all faults at once.
+func (e *etcdFlags) validate() error {
+	err := e.o.Validate()
+	if e.name != "" {
+		err = errors.Join(err, badName(e.name))
+	}
+	return err
+}
+
+func badName(name string) error {
+	if err := etcdsync.ValidName(name); err != nil {
+		return fmt.Errorf("--network-name: %w", err)
+	}
+	return nil
 }
 
 // networkFlags describe a network that is to be written.
@@ -104,12 +138,13 @@ func (n *networkFlags) validate() error {
 
 // runFlags is the configuration of `uvtep run` as it was given.
 type runFlags struct {
-	etcd           etcdFlags
+	etcd  etcdFlags
+	names []string
+	ownFlags
 	network        networkFlags
 	embedded       bool
 	embeddedListen string
 	embeddedDir    string
-	subnet         string
 	noSubnet       bool
 	leaseTTL       time.Duration
 	livenessTTL    time.Duration
@@ -119,9 +154,6 @@ type runFlags struct {
 	ifaceCanReach  string
 	publicIP       string
 	publicIPv6     string
-	tap            string
-	mac            string
-	bridge         string
 	endpointAge    time.Duration
 	nice           int
 	queues         int
@@ -142,8 +174,7 @@ type runFlags struct {
 	logFormat      string
 
 	// What validate makes of the above.
-	want                 netip.Prefix
-	hwaddr               ether.Addr
+	owns                 map[string]own // by network
 	underlay             hostnet.UnderlayOptions
 	sourceMin, sourceMax uint16
 	outer                encap.Outer
@@ -153,12 +184,13 @@ type runFlags struct {
 
 func (r *runFlags) register(f *pflag.FlagSet) {
 	r.etcd.register(f)
+	f.StringSliceVar(&r.names, "network-name", nil, "join the network of this name, whose keys lie below the prefix and it; may be repeated for several networks on this host (default one network without a name)")
 	f.BoolVar(&r.embedded, "embedded-etcd", false, "run a single-member etcd in this process, for the first host")
 	f.StringVar(&r.embeddedListen, "embedded-etcd-listen", "http://127.0.0.1:2379", "URL that the embedded etcd serves")
 	f.StringVar(&r.embeddedDir, "embedded-etcd-dir", "", "data of the embedded etcd (default <state-dir>/etcd)")
 	f.StringVar(&r.network.cidr, "network", "", "CIDR of the overlay: write the network configuration if there is none yet")
 	r.network.register(f)
-	f.StringVar(&r.subnet, "subnet", "", "ask for exactly this subnet instead of any free one")
+	r.ownFlags.register(f)
 	f.BoolVar(&r.noSubnet, "no-subnet", false, "join without a subnet: no address, no route, no subnet file")
 	f.DurationVar(&r.leaseTTL, "lease-ttl", 24*time.Hour, "how long the subnet outlives its host in etcd")
 	f.DurationVar(&r.livenessTTL, "liveness-ttl", 30*time.Second, "how long the host record and its endpoints outlive the host")
@@ -168,9 +200,6 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&r.ifaceCanReach, "iface-can-reach", "", "the interface that leads to this address")
 	f.StringVar(&r.publicIP, "public-ip", "", "IPv4 address that other hosts send to (default the interface's)")
 	f.StringVar(&r.publicIPv6, "public-ipv6", "", "IPv6 address that other hosts send to (default the interface's)")
-	f.StringVar(&r.tap, "tap", "", "name of the TAP (default uvtep.<VNI>)")
-	f.StringVar(&r.mac, "mac", "", "MAC of the TAP and the VTEP (default one derived from the node id and the VNI)")
-	f.StringVar(&r.bridge, "bridge", "", "enslave the TAP to this bridge, created if absent")
 	f.IntVar(&r.queues, "queues", min(runtime.NumCPU(), 4), "TAP and socket queue pairs")
 	f.IntVar(&r.sourcePorts, "source-ports", 8, "outer UDP source ports in use")
 	f.StringVar(&r.sourceRange, "source-port-range", "49152-65535", "range of the outer UDP source ports")
@@ -203,19 +232,12 @@ func (r *runFlags) validate() error {
 	}
 	check(r.etcd.o.Validate())
 	check(r.network.validate())
+	check(r.checkNames())
 	var err error
-	if r.subnet != "" {
-		if r.want, err = netip.ParsePrefix(r.subnet); err != nil || r.want != r.want.Masked() {
-			fault("--subnet %q: want a subnet such as 10.10.3.0/24", r.subnet)
-		}
-		if r.noSubnet {
-			fault("--subnet and --no-subnet exclude each other")
-		}
-	}
-	if r.mac != "" {
-		if r.hwaddr, err = ether.ParseAddr(r.mac); err != nil || r.hwaddr.IsMulticast() || r.hwaddr.IsZero() {
-			fault("--mac %q: want a unicast MAC such as 02:00:5e:10:00:01", r.mac)
-		}
+	r.owns, err = r.ownFlags.parse(r.names)
+	check(err)
+	if r.noSubnet && r.subnet.String() != "" {
+		fault("--subnet and --no-subnet exclude each other")
 	}
 	address := func(flag, s string, four bool) (a netip.Addr) {
 		if s == "" {
@@ -236,12 +258,6 @@ func (r *runFlags) validate() error {
 		}
 	}
 	check(r.underlay.Validate())
-	if len(r.tap) > 15 || strings.ContainsAny(r.tap, "/ \t%") {
-		fault("--tap %q: want an interface name of at most 15 bytes", r.tap)
-	}
-	if len(r.bridge) > 15 || strings.ContainsAny(r.bridge, "/ \t%") {
-		fault("--bridge %q: want an interface name of at most 15 bytes", r.bridge)
-	}
 	if r.queues < 1 || r.queues > 64 {
 		fault("--queues %d: want 1 to 64", r.queues)
 	}
@@ -273,6 +289,21 @@ func (r *runFlags) validate() error {
 	}
 	r.log, err = newLog(logOutput, r.logLevel, r.logFormat)
 	check(err)
+	return errors.Join(errs...)
+}
+
+// checkNames checks the names of the networks.
+func (r *runFlags) checkNames() error {
+	var errs []error
+	for i, name := range r.names {
+		errs = append(errs, badName(name))
+		if slices.Contains(r.names[:i], name) {
+			errs = append(errs, fmt.Errorf("--network-name %s is given twice", name))
+		}
+	}
+	if len(r.names) > 1 && r.network.cidr != "" {
+		errs = append(errs, fmt.Errorf("--network %s is for one network, and there are %d: write each with `uvtep network init --network-name NAME --network CIDR --vni VNI`", r.network.cidr, len(r.names)))
+	}
 	return errors.Join(errs...)
 }
 

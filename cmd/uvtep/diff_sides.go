@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/admin"
 	"github.com/uvtep/uvtep/internal/hostnet"
-	"github.com/uvtep/uvtep/internal/state"
 )
 
 const (
@@ -67,8 +67,7 @@ func (d *differ) readAgent(ctx context.Context, r *reading) {
 	if d.silent["agent"] {
 		return
 	}
-	v := new(heldView)
-	err := askAgent(ctx, d.local.socket, heldPath, v)
+	v, err := d.askHeld(ctx)
 	if err == nil && v.Revision == 0 {
 		err = errors.New("it has no tables yet: it has never heard from etcd; its log says why")
 	}
@@ -80,6 +79,21 @@ func (d *differ) readAgent(ctx context.Context, r *reading) {
 		return
 	}
 	r.agent = v
+}
+
+// askHeld asks the agent what it holds of the network that is meant.
+func (d *differ) askHeld(ctx context.Context) (*heldView, error) {
+	var all each[heldView]
+	if err := askAgent(ctx, d.local.socket, heldPath, &all); err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range all {
+		if names = append(names, all[i].Name); all[i].Name == d.local.etcd.name || d.local.etcd.name == "" && len(all) == 1 {
+			return &all[i], nil
+		}
+	}
+	return nil, fmt.Errorf("the agent works in the networks %s: say which with --network-name", strings.Join(names, ", "))
 }
 
 // askAgent asks an agent for a view, and waits for no more than sidePatience.
@@ -134,7 +148,7 @@ func (d *differ) checkNode() error {
 
 // dial makes the connection to etcd: by the flags, else as the agent does.
 func (d *differ) dial(agent *heldView) (err error) {
-	o := d.local.etcd.o
+	o := d.local.etcd.options()
 	if agent != nil && !d.local.etcdGiven {
 		o = agent.Etcd.options()
 	}
@@ -160,14 +174,14 @@ func (d *differ) identity(r *reading) etcdsync.FollowConfig {
 // etcd can be asked.
 func (d *differ) readCache(r *reading) error {
 	nothing := errors.New("neither the agent nor etcd can be read, so there is nothing to compare the kernel with: start the agent, or say where etcd is with --etcd-endpoints")
-	text, err := state.Dir(d.local.stateDir).Network(d.local.etcd.o.KeyPrefix())
+	text, err := d.local.dir().Network(d.local.etcd.options().KeyPrefix())
 	if err != nil || text == nil {
 		return errors.Join(nothing, err)
 	}
 	if r.network, _, err = etcdsync.ParseNetwork(text); err != nil {
 		return errors.Join(nothing, err)
 	}
-	b, err := state.Dir(d.local.stateDir).Tables(r.network.VNI)
+	b, err := d.local.dir().Tables(r.network.VNI)
 	if err != nil || b == nil {
 		return errors.Join(nothing, err)
 	}

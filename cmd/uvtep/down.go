@@ -5,21 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/hostnet"
 	"github.com/uvtep/uvtep/internal/state"
 )
 
-// down is how a host leaves the network for good.
+// down is how a host leaves its networks for good.
 type down struct {
 	etcd        etcdFlags
 	stateDir    string
@@ -28,18 +25,17 @@ type down struct {
 	tap         string
 	keepLease   bool
 
-	state   state.Dir
-	network *etcdsync.Network // nil: none is known here
-	out     io.Writer
+	all []*remains
+	out io.Writer
 }
 
 func newDown() *cobra.Command {
 	d := new(down)
 	c := &cobra.Command{
 		Use:   "down",
-		Short: "Take this host out of the network: TAP, routes, rules, subnet file and both leases",
-		Long: "Removes what a stopped agent leaves on the host for its next start, and gives its\n" +
-			"subnet back in etcd. Refused while the agent runs. The state directory stays: a host\n" +
+		Short: "Take this host out of its networks: TAP, routes, rules, subnet file and both leases",
+		Long: "Removes what a stopped agent leaves on the host for its next start, of every network\n" +
+			"that it was in, and gives its subnets back in etcd. Refused while the agent runs. The state directory stays: a host\n" +
 			"that joins again is the same one, and has its old subnet if that is free.\n\n" +
 			"With --keep-lease the subnet stays leased until its time is over: for flannel, say,\n" +
 			"which takes the place of uvtep on this host.",
@@ -47,7 +43,7 @@ func newDown() *cobra.Command {
 			if err := d.etcd.o.Validate(); err != nil {
 				return usageError{err}
 			}
-			d.state, d.out = state.Dir(d.stateDir), cmd.OutOrStdout()
+			d.out = cmd.OutOrStdout()
 			return d.run(cmd)
 		},
 	}
@@ -64,11 +60,12 @@ func (d *down) register(f *pflag.FlagSet) {
 	f.BoolVar(&d.keepLease, "keep-lease", false, "leave the subnet leased")
 }
 
-func (d *down) run(cmd *cobra.Command) error {
-	if text, err := d.state.Network(d.etcd.o.KeyPrefix()); err == nil && text != nil {
-		if n, _, err := etcdsync.ParseNetwork(text); err == nil {
-			d.network = &n
-		}
+func (d *down) run(cmd *cobra.Command) (err error) {
+	if d.all, err = remainsIn(state.Dir(d.stateDir), d.subnetFile); err != nil {
+		return err
+	}
+	if d.tap != "" {
+		d.all[0].tap = d.tap
 	}
 	if err := d.agentStopped(); err != nil {
 		return err
@@ -83,88 +80,58 @@ func (d *down) agentStopped() error {
 		_ = c.Close()
 		return fmt.Errorf("an agent runs on this host (it answers at %s); stop it first", d.adminSocket)
 	}
-	if d.network == nil {
-		return nil
+	for _, r := range d.all {
+		served, err := r.served()
+		if err == nil && served {
+			err = fmt.Errorf("an agent serves UDP port %d on this host; stop it first", r.network.Port)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	served, err := underlay.Served(d.network.Port)
-	if err == nil && served {
-		err = fmt.Errorf("an agent serves UDP port %d on this host; stop it first", d.network.Port)
-	}
-	return err
+	return nil
 }
 
 // leaveHost removes what is on the host. Only what is ours is touched.
 func (d *down) leaveHost() error {
-	name := d.tap
-	if name == "" && d.network != nil {
-		name = tapName("", d.network.VNI)
-	}
 	h, err := hostnet.Open(hostnet.Config{})
 	if err != nil {
 		return err
 	}
 	defer h.Close()
 	var errs []error
-	if name != "" {
-		errs = append(errs, d.removeTAP(h, name), h.RemoveMasquerade(name))
+	for _, r := range d.all {
+		gone, err := r.leaveHost(h, d.keepLease) // flannel asks for the subnet in the file
+		for _, what := range gone {
+			fmt.Fprintln(d.out, "removed", what)
+		}
+		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, d.removeFile())...)
-}
-
-// removeTAP removes the TAP, and with it its addresses and routes.
-func (d *down) removeTAP(h *hostnet.Host, name string) error {
-	l, err := h.FindLink(name)
-	if errors.Is(err, hostnet.ErrNoLink) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !l.Ours {
-		return fmt.Errorf("%s is not a TAP of uvtep's: left alone", name)
-	}
-	if err := h.DeleteLink(name); err != nil {
-		return err
-	}
-	fmt.Fprintf(d.out, "removed %s with its routes\n", name)
-	return nil
-}
-
-// removeFile removes the subnet file, if it says what this host had.
-func (d *down) removeFile() error {
-	v4, v6, err := d.state.Subnet()
-	if err != nil || !v4.IsValid() && !v6.IsValid() || d.keepLease {
-		return err // flannel asks for the subnet in the file
-	}
-	env, err := hostnet.ReadSubnetEnv(d.subnetFile)
-	if err != nil || env.Subnet.Masked() != v4 || env.IPv6Subnet.Masked() != v6 {
-		return nil // none, or somebody else's
-	}
-	if err := os.Remove(d.subnetFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	fmt.Fprintf(d.out, "removed %s\n", d.subnetFile)
-	return nil
+	return errors.Join(errs...)
 }
 
 // leaveEtcd gives back what the host holds in etcd.
 func (d *down) leaveEtcd(cmd *cobra.Command) error {
-	if !d.state.Known() {
+	dir := state.Dir(d.stateDir)
+	if !dir.Known() {
 		fmt.Fprintf(d.out, "no agent has run with %s: nothing to give back in etcd\n", d.stateDir)
 		return nil
 	}
-	node, err := d.state.NodeID()
+	node, err := dir.NodeID()
 	if err != nil {
 		return err
 	}
 	return withStore(cmd, &d.etcd, func(ctx context.Context, s *etcdsync.Store) error {
-		released, err := s.Leave(ctx, etcdsync.Leaving{NodeID: node, KeepSubnet: d.keepLease})
-		if err != nil {
-			return fmt.Errorf("the host could not leave etcd, where its subnet stays leased until its time is over: %w; run `uvtep down` once more", err)
+		var errs []error
+		for _, r := range d.all {
+			released, err := s.Named(r.name, d.etcd.o.Log).Leave(ctx, etcdsync.Leaving{NodeID: node, KeepSubnet: d.keepLease})
+			if err != nil {
+				errs = append(errs, fmt.Errorf("the host could not leave etcd, where its subnet stays leased until its time is over: %w; run `uvtep down` once more", err))
+			}
+			if len(released) > 0 {
+				fmt.Fprintf(d.out, "released %s\n", strings.Join(released, ", "))
+			}
 		}
-		if len(released) > 0 {
-			fmt.Fprintf(d.out, "released %s\n", strings.Join(released, ", "))
-		}
-		return nil
+		return errors.Join(errs...)
 	})
 }

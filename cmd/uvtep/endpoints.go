@@ -37,7 +37,7 @@ func newEndpointsList() *cobra.Command {
 			"for nothing. AGE is the time since the host saw the station first, MOVES how often it\n" +
 			"moved from host to host.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := e.o.Validate(); err != nil {
+			if err := e.validate(); err != nil {
 				return usageError{err}
 			}
 			return withStore(cmd, e, func(ctx context.Context, s *etcdsync.Store) error {
@@ -54,7 +54,7 @@ func newEndpointsList() *cobra.Command {
 			})
 		},
 	}
-	e.register(c.Flags())
+	e.registerOne(c.Flags())
 	c.Flags().BoolVarP(&asJSON, "json", "j", false, "print JSON")
 	return c
 }
@@ -72,7 +72,7 @@ type staticFlags struct {
 }
 
 func (f *staticFlags) register(c *cobra.Command) {
-	f.etcdFlags.register(c.Flags())
+	f.etcdFlags.registerOne(c.Flags())
 	c.Flags().Uint32Var(&f.vni, "vni", 0, "VXLAN network identifier (default the network's)")
 }
 
@@ -96,7 +96,7 @@ func (f *staticFlags) validate(mac string, whole bool) error {
 	if f.to, err = netip.ParseAddr(f.vtep); whole && err != nil {
 		errs = append(errs, fmt.Errorf("--vtep %q: want the address of a host", f.vtep))
 	}
-	return errors.Join(append(errs, f.o.Validate())...)
+	return errors.Join(append(errs, f.etcdFlags.validate())...)
 }
 
 // network returns the VNI that is meant: the network's unless one was given.

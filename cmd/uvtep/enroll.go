@@ -54,10 +54,18 @@ func (m *member) findNetwork(ctx context.Context) (etcdsync.Network, error) {
 	return last, nil
 }
 
+// keyPrefix is what the network's keys begin with.
+func (m *member) keyPrefix() string {
+	if m.name == "" {
+		return m.etcd.o.KeyPrefix()
+	}
+	return m.etcd.o.KeyPrefix() + "/" + m.name
+}
+
 // lastNetwork is the configuration that was kept, if there is one that can be
 // used.
 func (m *member) lastNetwork() (n etcdsync.Network, known bool) {
-	text, err := m.state.Network(m.etcd.o.KeyPrefix())
+	text, err := m.state.Network(m.keyPrefix())
 	if err == nil && text == nil {
 		return n, false
 	}
@@ -80,7 +88,7 @@ func (m *member) keepNetwork(n etcdsync.Network) {
 	}
 	m.kept = text // or not: then it is said once
 	if err == nil {
-		err = m.state.SetNetwork(m.etcd.o.KeyPrefix(), text)
+		err = m.state.SetNetwork(m.keyPrefix(), text)
 	}
 	if err != nil {
 		m.log.Warn().Err(err).Msg("network configuration not kept for the next start")
@@ -297,6 +305,7 @@ func (m *member) publish(t *etcdsync.Tables) {
 	m.live = t.Network
 	if t.StaleSince.IsZero() {
 		m.keepNetwork(t.Latest)
+		m.foresee(t.Latest)
 	}
 }
 

@@ -37,16 +37,21 @@ func newLinkShow(use, short string) *cobra.Command {
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var v linkView
-			if err := admin.Get(cmd.Context(), f.socket, linkPath, &v); err != nil {
+			var all each[linkView]
+			if err := admin.Get(cmd.Context(), f.socket, linkPath, &all); err != nil {
 				return err
 			}
 			if f.asJSON {
 				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
-				return enc.Encode(v)
+				return enc.Encode(all)
 			}
-			return printLink(cmd.OutOrStdout(), v, f.details)
+			for _, v := range all {
+				if err := printLink(cmd.OutOrStdout(), v, f.details); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	adminFlag(c.Flags(), &f.socket)
@@ -69,12 +74,14 @@ func newLinkSetOffload() *cobra.Command {
 			if !validOffload(args[0]) {
 				return usageError{fmt.Errorf("offload %q: say auto or off", args[0])}
 			}
-			var v linkView
-			if err := admin.Put(cmd.Context(), socket, offloadPath, offloadChange{args[0]}, &v); err != nil {
+			var all each[linkView]
+			if err := admin.Put(cmd.Context(), socket, offloadPath, offloadChange{args[0]}, &all); err != nil {
 				return err
 			}
-			if args[0] == offloadAuto && !v.Offload.Active {
-				fmt.Fprintf(cmd.ErrOrStderr(), "offload stays off: %s\n", v.Offload.Reason)
+			for _, v := range all {
+				if args[0] == offloadAuto && !v.Offload.Active {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: offload stays off: %s\n", v.Name, v.Offload.Reason)
+				}
 			}
 			return nil
 		},

@@ -13,6 +13,7 @@ const linkPath = "/v1/link"
 
 // linkView is what it serves. What iproute2 has a name for has that one.
 type linkView struct {
+	Network      string                 `json:"network,omitempty"`
 	Name         string                 `json:"ifname"`
 	Index        int                    `json:"ifindex"`
 	MAC          string                 `json:"address"`
@@ -88,7 +89,7 @@ func (p *plane) linkNow() linkView {
 	sockets, home := t.bundle(), t.where()
 	u := sockets.Capabilities()
 	v := linkView{
-		Name: p.name, Index: p.link.Index, MAC: p.mac.String(), MTU: p.link.MTU,
+		Network: p.member.name, Name: p.name, Index: p.link.Index, MAC: p.mac.String(), MTU: p.link.MTU,
 		ID: uint32(p.network.VNI), Local: text(home.Addr), Local6: text(home.Addr6), Underlay: home.Name,
 		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TOS: p.tosWord(), TTL: p.ttlWord(), UDPCsum: p.udpCsum != "off",
 		SourcePorts: sockets.SourcePorts(false), SourcePorts6: sockets.SourcePorts(true),

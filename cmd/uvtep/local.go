@@ -19,7 +19,7 @@ type localFlags struct {
 
 func (l *localFlags) register(c *cobra.Command) {
 	f := c.Flags()
-	l.etcd.register(f)
+	l.etcd.registerOne(f)
 	adminFlag(f, &l.socket)
 	f.StringVar(&l.stateDir, "state-dir", "/var/lib/uvtep", "what the agent keeps between its runs; of use when it does not run")
 	f.StringVar(&l.tap, "tap", "", "name of the TAP when the agent does not run (default uvtep.<VNI>)")
@@ -34,10 +34,18 @@ func (l *localFlags) settle(c *cobra.Command) error {
 	for _, name := range etcdFlagNames {
 		l.etcdGiven = l.etcdGiven || c.Flags().Changed(name)
 	}
-	if err := l.etcd.o.Validate(); err != nil {
+	if err := l.etcd.validate(); err != nil {
 		return usageError{err}
 	}
 	return nil
+}
+
+// dir is where the network's part of the agent keeps what it does.
+func (l *localFlags) dir() state.Dir {
+	if l.etcd.name == "" {
+		return state.Dir(l.stateDir)
+	}
+	return state.Dir(l.stateDir).Of(l.etcd.name)
 }
 
 // knownNode is the host's node id, empty when it has none yet: looking makes

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -18,6 +20,7 @@ import (
 // member is the host's part in one network.
 type member struct {
 	*agent
+	name    string // "": the network is the only one, and its keys lie directly under the prefix
 	log     zerolog.Logger
 	state   state.Dir       // of the network; the host's own is the agent's
 	store   *etcdsync.Store // at the network's keys
@@ -35,24 +38,54 @@ type member struct {
 	plane       *plane
 
 	env subnetEnv
+	own
+	claims
 }
 
-func newMember(a *agent) *member {
-	return &member{agent: a, log: a.log, state: a.state, envPath: a.subnetFile}
+func newMember(a *agent, name string) *member {
+	m := &member{agent: a, name: name, log: a.log, state: a.state, envPath: a.subnetFile, own: a.owns[name]}
+	if name != "" {
+		m.log = a.log.With().Str("network", name).Logger()
+		m.state, m.envPath = a.state.Of(name), envPath(a.subnetFile, name)
+	}
+	return m
 }
+
+// envPath is the subnet file of a network that has a name: beside that of one that
+// has none, as flannel had it.
+func envPath(subnetFile, name string) string {
+	return filepath.Join(filepath.Dir(subnetFile), name+".env")
+}
+
+// joinAgain is how long a network that could not be joined is let be, while there
+// are others.
+const joinAgain = 5 * time.Second
 
 // run joins the network, and another one when etcd turns out to have that, and
-// works until ctx ends.
+// works until ctx ends. What ends it is the end of the agent when there is no other
+// network.
 func (m *member) run(ctx context.Context) error {
-	m.store = m.agent.store
+	said := ""
 	for {
 		m.ready = make(chan struct{})
 		err := m.join(ctx)
-		if !errors.Is(err, etcdsync.ErrOutdated) {
+		if errors.Is(err, etcdsync.ErrOutdated) {
+			m.log.Warn().Err(err).Msg("etcd has another network than in the last run; joining that one")
+			m.unconfirmed, m.unsaved = false, nil
+			continue
+		}
+		if ctx.Err() != nil || len(m.members) == 1 || errors.As(err, new(fatal)) {
 			return err
 		}
-		m.log.Warn().Err(err).Msg("etcd has another network than in the last run; joining that one")
-		m.unconfirmed, m.unsaved = false, nil
+		if text := err.Error(); text != said {
+			said = text
+			m.log.Error().Err(err).Dur("again_every", joinAgain).Msg("the network cannot be joined; this host's other networks go on")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(joinAgain):
+		}
 	}
 }
 
@@ -62,6 +95,10 @@ func (m *member) join(ctx context.Context) (err error) {
 		return err
 	}
 	m.live = m.network
+	if err := m.settle(); err != nil {
+		return err
+	}
+	defer m.unsettle()
 	defer m.trunk.forget(m)
 	if err := m.prepare(); err != nil {
 		return err

@@ -38,7 +38,7 @@ func newNetworkInit() *cobra.Command {
 			if n.cidr == "" && n.cidr6 == "" {
 				return usageError{errors.New("say which range with --network, such as --network 10.10.0.0/16")}
 			}
-			if err := errors.Join(e.o.Validate(), n.validate()); err != nil {
+			if err := errors.Join(e.validate(), n.validate()); err != nil {
 				return usageError{err}
 			}
 			return withStore(cmd, e, func(ctx context.Context, s *etcdsync.Store) error {
@@ -54,7 +54,7 @@ func newNetworkInit() *cobra.Command {
 			})
 		},
 	}
-	e.register(c.Flags())
+	e.registerOne(c.Flags())
 	f := c.Flags()
 	f.StringVar(&n.cidr, "network", "", "IPv4 range of the overlay")
 	f.StringVar(&n.cidr6, "ipv6-network", "", "IPv6 range of the overlay")
@@ -91,7 +91,7 @@ func newNetworkShow() *cobra.Command {
 		Use:   "show",
 		Short: "Print the network configuration as JSON",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := e.o.Validate(); err != nil {
+			if err := e.validate(); err != nil {
 				return usageError{err}
 			}
 			return withStore(cmd, e, func(ctx context.Context, s *etcdsync.Store) error {
@@ -111,7 +111,7 @@ func newNetworkShow() *cobra.Command {
 			})
 		},
 	}
-	e.register(c.Flags())
+	e.registerOne(c.Flags())
 	return c
 }
 
@@ -124,7 +124,7 @@ func withStore(cmd *cobra.Command, e *etcdFlags, f func(context.Context, *etcdsy
 	defer func() { err = errors.Join(err, s.Close()) }()
 	ctx, cancel := context.WithTimeout(cmd.Context(), etcdPatience)
 	defer cancel()
-	if err = f(ctx, s); errors.Is(err, context.DeadlineExceeded) {
+	if err = f(ctx, s.Named(e.name, e.o.Log)); errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("etcd at %v: %w", e.o.Endpoints, err)
 	}
 	return err

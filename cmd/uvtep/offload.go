@@ -66,13 +66,22 @@ func (o *offloads) renewed() {
 
 // setOffload turns the offloads on or off. When it returns without an error no
 // superframe passes the TAP any more, or they do again.
-func (p *plane) setOffload(ctx context.Context, c offloadChange) (any, error) {
+func (a *agent) setOffload(ctx context.Context, c offloadChange) (any, error) {
 	if !validOffload(c.Offload) {
 		return nil, admin.BadRequest{Err: fmt.Errorf("offload %q: say auto or off", c.Offload)}
 	}
+	for _, p := range a.working() {
+		if err := p.setOffload(ctx, c); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return a.links(), nil
+}
+
+func (p *plane) setOffload(ctx context.Context, c offloadChange) error {
 	renewal, err := p.turn(ctx, c.Offload)
 	if err != nil {
-		return nil, fmt.Errorf("turn offload %s: %w; say it once more, or restart the agent with --offload %s", c.Offload, err, c.Offload)
+		return fmt.Errorf("turn offload %s: %w; say it once more, or restart the agent with --offload %s", c.Offload, err, c.Offload)
 	}
 	if renewal != nil {
 		ctx, cancel := context.WithTimeout(ctx, renewalPatience)
@@ -80,10 +89,10 @@ func (p *plane) setOffload(ctx context.Context, c offloadChange) (any, error) {
 		select {
 		case <-renewal:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("offload %s: %w: the TAP is still being made anew; the agent's log says why", c.Offload, ctx.Err())
+			return fmt.Errorf("offload %s: %w: the TAP is still being made anew; the agent's log says why", c.Offload, ctx.Err())
 		}
 	}
-	return p.view(), nil
+	return nil
 }
 
 // turn does what is wished. If the TAP has to be made anew first, or just now

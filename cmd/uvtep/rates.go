@@ -47,7 +47,9 @@ func (p *plane) sample(ctx context.Context) error {
 
 func (p *plane) read() sample {
 	all := p.totals.Stats()
-	all.Add(p.trunk.totals.Stats())
+	if p.member == p.members[0] { // what is no network's is told of once
+		all.Add(p.trunk.totals.Stats())
+	}
 	return sample{time.Now(), all, p.trunk.bundle().Stats()}
 }
 
@@ -110,4 +112,18 @@ func rates(was, now sample) ratesView {
 		}
 	}
 	return v
+}
+
+// add adds what another network of the same agent had.
+func (v *ratesView) add(o ratesView) {
+	sum := func(a, b rate) rate { return rate{a.Frames + b.Frames, a.Bytes + b.Bytes} }
+	v.Seconds = max(v.Seconds, o.Seconds)
+	v.Out, v.In = sum(v.Out, o.Out), sum(v.In, o.In)
+	v.Answered, v.Dropped = v.Answered+o.Answered, v.Dropped+o.Dropped
+	for x, r := range o.Drops {
+		if v.Drops == nil {
+			v.Drops = map[string]rate{}
+		}
+		v.Drops[x] = sum(v.Drops[x], r)
+	}
 }

@@ -28,7 +28,8 @@ func newRun() *cobra.Command {
 			"stderr. SIGTERM stops it; TAP, routes and leases stay, so that a restart finds them.\n\n" +
 			"Every flag has an environment twin: UVTEP_ and its name in upper case with _ for -.",
 		Example: "  uvtep run --embedded-etcd --embedded-etcd-listen http://192.0.2.1:2379 --network 10.10.0.0/16\n" +
-			"  uvtep run --etcd-endpoints http://192.0.2.1:2379",
+			"  uvtep run --etcd-endpoints http://192.0.2.1:2379\n" +
+			"  uvtep run --etcd-endpoints http://192.0.2.1:2379 --network-name blue --network-name red",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := r.validate(); err != nil {
 				return usageError{err}
@@ -70,7 +71,12 @@ type agent struct {
 func newAgent(r *runFlags) *agent {
 	a := &agent{runFlags: r, state: state.Dir(r.stateDir), socket: make(chan *admin.Server, 1)}
 	a.trunk = newTrunk(a)
-	a.members = []*member{newMember(a)}
+	for _, name := range r.names {
+		a.members = append(a.members, newMember(a, name))
+	}
+	if len(r.names) == 0 {
+		a.members = []*member{newMember(a, "")}
+	}
 	return a
 }
 
@@ -90,9 +96,12 @@ func (a *agent) run(ctx context.Context) (err error) {
 	if err := a.trunk.await(ctx); err != nil {
 		return err
 	}
-	if err := a.state.Tidy(); err != nil {
-		a.log.Warn().Err(err).Msg("the state directory cannot be tidied")
+	for _, m := range a.members {
+		if err := m.state.Tidy(); err != nil {
+			a.log.Warn().Err(err).Msg("the state directory cannot be tidied")
+		}
 	}
+	a.sweep()
 	return a.withEtcd(ctx, a.work)
 }
 
@@ -103,6 +112,12 @@ func (a *agent) work(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.trunk.close(), a.store.Close(), a.silence()) }()
+	for _, m := range a.members {
+		m.store = a.store.Named(m.name, m.log)
+	}
+	if err := a.survey(ctx); err != nil {
+		return err
+	}
 	jobs := []func(context.Context) error{a.trunk.run, a.answer}
 	for _, m := range a.members {
 		jobs = append(jobs, m.run)

@@ -19,6 +19,7 @@ const (
 // selfView is what a command that looks at the host needs to know of its agent.
 // No secrets are in it: of files it has the paths.
 type selfView struct {
+	Name     string          `json:"network_name,omitempty"` // none: it is the only one
 	NodeID   string          `json:"node_id"`
 	Etcd     etcdView        `json:"etcd"`
 	Network  json.RawMessage `json:"network"` // in force, as it would stand in etcd
@@ -79,7 +80,7 @@ func (v *selfView) own() []netip.Addr {
 }
 
 // self tells what the agent is.
-func (p *plane) self() any {
+func (p *plane) self() selfView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.selfLocked()
@@ -88,11 +89,11 @@ func (p *plane) self() any {
 func (p *plane) selfLocked() selfView {
 	o, u := p.etcd.o, p.trunk.where()
 	v := selfView{
-		NodeID: p.node, NoSubnet: p.noSubnet, IPMasq: p.ipMasq,
-		Etcd: etcdView{o.Endpoints, o.KeyPrefix(), o.CAFile, o.CertFile, o.KeyFile, o.Username, o.PasswordFile},
+		Name: p.member.name, NodeID: p.node, NoSubnet: p.noSubnet, IPMasq: p.ipMasq,
+		Etcd: etcdView{o.Endpoints, p.keyPrefix(), o.CAFile, o.CertFile, o.KeyFile, o.Username, o.PasswordFile},
 		TAP:  p.name, MAC: p.mac, MTU: p.mtu, Addrs: p.addrs, Bridge: p.bridge,
 		Underlay: u.Name, UnderlayMTU: u.MTU, Local: u.Addr, Local6: u.Addr6, Public: u.Public, Public6: u.Public6,
-		StateDir: p.stateDir, SubnetFile: p.subnetFile,
+		StateDir: string(p.member.state), SubnetFile: p.envPath,
 	}
 	if v.Enrolled = p.reg != nil; v.Enrolled && !p.noSubnet {
 		v.Subnet, v.Subnet6 = p.reg.Subnet(), p.reg.Subnet6()
@@ -139,7 +140,7 @@ type heldRoute struct {
 }
 
 // held tells what the agent holds.
-func (p *plane) held() any {
+func (p *plane) held() heldView {
 	p.mu.Lock()
 	v := heldView{selfView: p.selfLocked()}
 	t, noSubnet := p.tables, p.noSubnet

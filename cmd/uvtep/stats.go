@@ -21,7 +21,8 @@ const statsPath = "/v1/stats"
 
 // statsView is what it serves.
 type statsView struct {
-	TAP      string                 `json:"tap"`
+	Network  string                 `json:"network,omitempty"`
+	TAP      string                 `json:"tap"`                   // "": of no network
 	Revision int64                  `json:"revision"`              // of the tables in force
 	Stale    string                 `json:"stale_since,omitempty"` // when etcd was heard last, while it is away
 	Verdicts map[string]verdictView `json:"verdicts"`
@@ -38,17 +39,39 @@ type verdictView struct {
 	Bytes  uint64 `json:"bytes"`
 }
 
-// stats reads all counters.
-func (p *plane) stats() statsView {
-	s := p.totals.Stats()
-	s.Add(p.trunk.totals.Stats())
-	v := statsView{TAP: p.name, Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: p.trunk.bundle().Stats(), Conflicts: []etcdsync.Conflict{}}
+// stats reads the counters of each network, and with several those of what belongs
+// to none. A network that is alone has them all.
+func (a *agent) stats() []statsView {
+	stray := a.trunk.totals.Stats()
+	planes := a.working()
+	all := []statsView{}
+	for _, p := range planes {
+		s := p.totals.Stats()
+		if len(a.members) == 1 {
+			s.Add(stray)
+		}
+		all = append(all, p.statsView(s))
+	}
+	if len(a.members) > 1 {
+		all = append(all, newStatsView(stray, a.trunk))
+	}
+	return all
+}
+
+func newStatsView(s vswitch.Stats, t *trunk) statsView {
+	v := statsView{Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: t.bundle().Stats(), Conflicts: []etcdsync.Conflict{}}
 	for _, x := range vswitch.Verdicts() {
 		v.Verdicts[x.String()] = verdictView{Frames: s.Frames[x], Bytes: s.Bytes[x]}
 	}
 	for _, x := range vswitch.Extras() {
 		v.Counts[x.String()] = s.Extra[x]
 	}
+	return v
+}
+
+func (p *plane) statsView(s vswitch.Stats) statsView {
+	v := newStatsView(s, p.trunk)
+	v.Network, v.TAP = p.member.name, p.name
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tables != nil {
@@ -88,16 +111,24 @@ func newStats() *cobra.Command {
 		Use:   "stats",
 		Short: "What became of every frame: the counters of a running agent",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var v statsView
-			if err := admin.Get(cmd.Context(), socket, statsPath, &v); err != nil {
+			var all each[statsView]
+			if err := admin.Get(cmd.Context(), socket, statsPath, &all); err != nil {
 				return err
 			}
 			if asJSON {
 				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
-				return enc.Encode(v)
+				return enc.Encode(all)
 			}
-			return printStats(cmd.OutOrStdout(), v)
+			for i, v := range all {
+				if i > 0 {
+					fmt.Fprintln(cmd.OutOrStdout())
+				}
+				if err := printStats(cmd.OutOrStdout(), v); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	adminFlag(c.Flags(), &socket)
@@ -109,7 +140,14 @@ func newStats() *cobra.Command {
 // frame meets them.
 func printStats(w io.Writer, v statsView) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "%s, revision %d%s\t\t\t\n", v.TAP, v.Revision, staleText(v.Stale))
+	switch {
+	case v.TAP == "":
+		fmt.Fprintf(t, "of no network\t\t\t\n")
+	case v.Network != "":
+		fmt.Fprintf(t, "%s, network %s, revision %d%s\t\t\t\n", v.TAP, v.Network, v.Revision, staleText(v.Stale))
+	default:
+		fmt.Fprintf(t, "%s, revision %d%s\t\t\t\n", v.TAP, v.Revision, staleText(v.Stale))
+	}
 	for _, inbound := range []bool{false, true} {
 		fmt.Fprintf(t, "%s\tframes\tbytes\t\n", map[bool]string{false: "from the TAP", true: "from the underlay"}[inbound])
 		for _, x := range vswitch.Verdicts() {

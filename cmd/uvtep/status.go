@@ -66,6 +66,9 @@ func printStatus(w io.Writer, v statusView, now time.Time) error {
 
 func printNetwork(b *strings.Builder, line func(name, format string, a ...any), n *networkStatus) {
 	fmt.Fprintf(b, "%s\n", n.Ifname)
+	if n.Name != "" {
+		line("name", "%s", n.Name)
+	}
 	line("network", "%s, vni %d, port %d", some(n.Network, n.Network6), n.VNI, n.Port)
 	line("tap", "%s, mtu %d", n.MAC, n.MTU)
 	line("subnet", "%s", n.tenure())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -54,6 +55,7 @@ type etcdStatus struct {
 
 // networkStatus is one network of the agent.
 type networkStatus struct {
+	Name     string `json:"name,omitempty"` // none: it is the only one
 	Ifname   string `json:"ifname"`
 	MAC      string `json:"address"`
 	MTU      int    `json:"mtu"`
@@ -96,15 +98,54 @@ type peerStatus struct {
 // maxPeers is how many peers are named.
 const maxPeers = 100
 
-// status tells how the agent is.
-func (p *plane) status() any {
+// status tells how the agent is, with all its networks that work.
+func (a *agent) status() statusView {
+	planes := a.working()
+	if len(planes) == 0 {
+		return statusView{
+			Version: version, Commit: commit, Since: time.Now(), NodeID: a.node, Underlay: a.trunk.status(),
+			Etcd: etcdStatus{Endpoints: a.etcd.o.Endpoints}, Networks: []networkStatus{},
+			Warnings: []string{"no network is joined now; the agent's log says why"},
+		}
+	}
+	v := planes[0].status()
+	for _, p := range planes[1:] {
+		v.join(p.status())
+	}
+	for _, m := range a.members {
+		if !slices.ContainsFunc(planes, func(p *plane) bool { return p.member == m }) {
+			v.Warnings = append(v.Warnings, fmt.Sprintf("network %s is not joined; the agent's log says what it waits for", m.name))
+		}
+	}
+	return v
+}
+
+// join adds what another network of the agent tells.
+func (v *statusView) join(o statusView) {
+	if o.Since.Before(v.Since) {
+		v.Since = o.Since
+	}
+	if v.Etcd.Heard == nil || o.Etcd.Heard != nil && o.Etcd.Revision < v.Etcd.Revision {
+		v.Etcd = o.Etcd
+	}
+	v.Networks = append(v.Networks, o.Networks...)
+	v.Rates.add(o.Rates)
+	for _, w := range o.Warnings {
+		if !slices.Contains(v.Warnings, w) {
+			v.Warnings = append(v.Warnings, w)
+		}
+	}
+}
+
+// status tells how one network's part of the agent is.
+func (p *plane) status() statusView {
 	now := p.read()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	link := p.linkNow()
 	v := statusView{
 		Version: version, Commit: commit, Since: p.began, NodeID: p.node,
-		Underlay: p.underlayStatus(), Etcd: p.etcdStatus(now.at), Rates: rates(p.oldest(now), now),
+		Underlay: p.trunk.status(), Etcd: p.etcdStatus(now.at), Rates: rates(p.oldest(now), now),
 	}
 	n := p.networkStatus(now.at, link)
 	v.Networks = []networkStatus{n}
@@ -112,15 +153,16 @@ func (p *plane) status() any {
 	return v
 }
 
-// underlayStatus is called with mu held, as all below.
-func (p *plane) underlayStatus() underlayStatus {
-	c, usable := p.trunk.place()
+// status tells of the underlay.
+func (t *trunk) status() underlayStatus {
+	c, usable := t.place()
 	return underlayStatus{
 		Ifname: c.Name, MTU: c.MTU, Local: text(c.Addr), Local6: text(c.Addr6),
 		PublicIP: text(c.Public), PublicIPv6: text(c.Public6), Usable: usable,
 	}
 }
 
+// etcdStatus is called with mu held, as all below.
 func (p *plane) etcdStatus(now time.Time) etcdStatus {
 	v := etcdStatus{Endpoints: p.etcd.o.Endpoints}
 	if p.embedded {
@@ -139,7 +181,7 @@ func (p *plane) etcdStatus(now time.Time) etcdStatus {
 
 func (p *plane) networkStatus(now time.Time, link linkView) networkStatus {
 	v := networkStatus{
-		Ifname: p.name, MAC: p.mac.String(), MTU: p.link.MTU, VNI: uint32(p.network.VNI), Port: p.network.Port,
+		Name: p.member.name, Ifname: p.name, MAC: p.mac.String(), MTU: p.link.MTU, VNI: uint32(p.network.VNI), Port: p.network.Port,
 		Network: text(p.network.IPv4), Network6: text(p.network.IPv6), Peers: []peerStatus{}, Offload: link.Offload, AlsoListen: slices.Sorted(maps.Keys(link.AlsoListen)),
 	}
 	for _, name := range featureNames {

@@ -22,7 +22,7 @@ func newSubnets() *cobra.Command {
 			"\"overdue\" says that it should have renewed its lease. AGE is the time since the lease\n" +
 			"was last renewed. When a subnet was leased etcd does not keep: CREATED is its revision.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := e.o.Validate(); err != nil {
+			if err := e.validate(); err != nil {
 				return usageError{err}
 			}
 			return withStore(cmd, e, func(ctx context.Context, s *etcdsync.Store) error {
@@ -39,7 +39,7 @@ func newSubnets() *cobra.Command {
 			})
 		},
 	}
-	e.register(c.Flags())
+	e.registerOne(c.Flags())
 	c.Flags().BoolVarP(&asJSON, "json", "j", false, "print JSON")
 	c.AddCommand(newSubnetsRelease())
 	return c
@@ -58,7 +58,7 @@ func newSubnetsRelease() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v4, v6, err := etcdsync.ParseSubnet(args[0])
-			if err := errors.Join(err, e.o.Validate()); err != nil {
+			if err := errors.Join(err, e.validate()); err != nil {
 				return usageError{err}
 			}
 			return withStore(cmd, e, func(ctx context.Context, s *etcdsync.Store) error {
@@ -74,7 +74,7 @@ func newSubnetsRelease() *cobra.Command {
 			})
 		},
 	}
-	e.register(c.Flags())
+	e.registerOne(c.Flags())
 	c.Flags().BoolVar(&force, "force", false, "also from a holder that may be up, and a reservation")
 	return c
 }

@@ -1,7 +1,8 @@
 package main
 
 import (
-	"context"
+	"bytes"
+	"encoding/json"
 
 	"github.com/uvtep/uvtep/internal/admin"
 )
@@ -9,20 +10,70 @@ import (
 // views are what the admin socket tells.
 func (a *agent) views() admin.Views {
 	return admin.Views{
-		statusPath: func() any { return a.plane().status() },
-		statsPath:  func() any { return a.plane().stats() },
-		linkPath:   func() any { return a.plane().view() },
-		fdbPath:    func() any { return a.plane().fdbView() },
-		neighPath:  func() any { return a.plane().neighView() },
-		routePath:  func() any { return a.plane().routeView() },
-		selfPath:   func() any { return a.plane().self() },
-		heldPath:   func() any { return a.plane().held() },
+		statusPath: func() any { return a.status() },
+		statsPath:  func() any { return one(a, a.stats()) },
+		linkPath:   func() any { return a.links() },
+		fdbPath:    func() any { return gather(a, (*plane).fdbView) },
+		neighPath:  func() any { return gather(a, (*plane).neighView) },
+		routePath:  func() any { return gather(a, (*plane).routeView) },
+		selfPath:   func() any { return one(a, list(a, (*plane).self)) },
+		heldPath:   func() any { return one(a, list(a, (*plane).held)) },
 	}
 }
 
 // changes are what it takes orders for.
 func (a *agent) changes() admin.Changes {
-	return admin.Changes{offloadPath: admin.Decoded(func(ctx context.Context, c offloadChange) (any, error) { return a.plane().setOffload(ctx, c) })}
+	return admin.Changes{offloadPath: admin.Decoded(a.setOffload)}
 }
 
-func (a *agent) plane() *plane { return a.working()[0] }
+// links tells how the data path of each network stands.
+func (a *agent) links() any { return one(a, list(a, (*plane).view)) }
+
+// list asks all planes that work.
+func list[T any](a *agent, ask func(*plane) T) []T {
+	all := []T{}
+	for _, p := range a.working() {
+		all = append(all, ask(p))
+	}
+	return all
+}
+
+// one is what an agent of one network tells, which needs no list.
+func one[T any](a *agent, all []T) any {
+	if len(a.members) == 1 && len(all) == 1 {
+		return all[0]
+	}
+	return all
+}
+
+// each is what one tells, as a list.
+type each[T any] []T
+
+// UnmarshalJSON reads a list, or what is to be the only one.
+func (e *each[T]) UnmarshalJSON(b []byte) error {
+	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '{' {
+		*e = make([]T, 1)
+		return json.Unmarshal(b, &(*e)[0])
+	}
+	return json.Unmarshal(b, (*[]T)(e))
+}
+
+// MarshalJSON writes the only one by itself.
+func (e each[T]) MarshalJSON() ([]byte, error) {
+	if len(e) == 1 {
+		return json.Marshal(e[0])
+	}
+	return json.Marshal([]T(e))
+}
+
+// gather makes one table of those of all networks. It is as old as the oldest.
+func gather[T any](a *agent, table func(*plane) rows[T]) rows[T] {
+	all := rows[T]{Rows: []T{}}
+	for i, t := range list(a, table) {
+		if i == 0 || t.Revision < all.Revision {
+			all.Revision = t.Revision
+		}
+		all.Rows = append(all.Rows, t.Rows...)
+	}
+	return all
+}

@@ -51,6 +51,27 @@ func (d Dir) NodeID() (string, error) {
 	return id, nil
 }
 
+// networksName is the folder of networks that have names.
+const networksName = "networks"
+
+// Of returns the directory of a network that has a name.
+func (d Dir) Of(network string) Dir { return Dir(filepath.Join(string(d), networksName, network)) }
+
+// Networks returns the names of the networks that have a directory.
+func (d Dir) Networks() ([]string, error) {
+	es, err := os.ReadDir(d.path(networksName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range es {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
 // Known reports whether a node id was ever made here.
 func (d Dir) Known() bool {
 	_, err := os.Stat(d.path("node-id"))
@@ -149,24 +170,31 @@ func (d Dir) SetSubnet(v4, v6 netip.Prefix) error {
 // Network returns the configuration that SetNetwork kept for an etcd prefix, nil
 // when there is none, or one of another prefix.
 func (d Dir) Network(prefix string) ([]byte, error) {
-	text, err := d.read(networkName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read network configuration: %w", err)
-	}
-	of, config, _ := strings.Cut(text, "\n")
+	of, config, err := d.LastNetwork()
 	if of != prefix {
-		return nil, nil
+		return nil, err
 	}
-	return []byte(config), nil
+	return config, err
 }
 
 // SetNetwork keeps the network configuration of an etcd prefix, so that a start
 // finds one also when etcd holds none that parses.
 func (d Dir) SetNetwork(prefix string, config []byte) error {
 	return d.write(networkName, prefix+"\n"+string(config))
+}
+
+// LastNetwork returns the configuration that SetNetwork kept last, and of which
+// prefix it is; nil when there is none.
+func (d Dir) LastNetwork() (prefix string, config []byte, err error) {
+	text, err := d.read(networkName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil, nil
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("read network configuration: %w", err)
+	}
+	prefix, rest, _ := strings.Cut(text, "\n")
+	return prefix, []byte(rest), nil
 }
 
 const networkName = "network"

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/uvtep/uvtep/encap/underlay"
+	"github.com/uvtep/uvtep/etcdsync"
+	"github.com/uvtep/uvtep/internal/hostnet"
+	"github.com/uvtep/uvtep/internal/state"
+)
+
+// remains is what an agent that has ended left on the host of one network.
+type remains struct {
+	name    string // of the network
+	state   state.Dir
+	network *etcdsync.Network // nil: none is known here
+	tap     string            // "": none is known here
+	env     string            // path of the subnet file
+}
+
+// remainsIn finds what is left of the networks of a state directory, first of the
+// one that has no name, which may be nothing.
+func remainsIn(dir state.Dir, subnetFile string) ([]*remains, error) {
+	all := []*remains{{state: dir, env: subnetFile}}
+	names, err := dir.Networks()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		all = append(all, &remains{name: name, state: dir.Of(name), env: envPath(subnetFile, name)})
+	}
+	for _, r := range all {
+		_, text, err := r.state.LastNetwork()
+		if err != nil || text == nil {
+			continue
+		}
+		if n, _, err := etcdsync.ParseNetwork(text); err == nil {
+			r.network, r.tap = &n, tapName("", n.VNI)
+		}
+	}
+	return all, nil
+}
+
+// leaveHost removes what is on the host, and says what that was. Only what is ours
+// is touched.
+func (r *remains) leaveHost(h *hostnet.Host, keepFile bool) (gone []string, err error) {
+	var errs []error
+	if r.tap != "" {
+		there, err := r.removeTAP(h)
+		if there && err == nil {
+			gone = append(gone, r.tap+" with its routes")
+		}
+		errs = append(errs, err, h.RemoveMasquerade(r.tap))
+	}
+	if !keepFile {
+		there, err := r.removeFile()
+		if there && err == nil {
+			gone = append(gone, r.env)
+		}
+		errs = append(errs, err)
+	}
+	return gone, errors.Join(errs...)
+}
+
+// removeTAP removes the TAP, and with it its addresses and routes.
+func (r *remains) removeTAP(h *hostnet.Host) (there bool, err error) {
+	l, err := h.FindLink(r.tap)
+	if errors.Is(err, hostnet.ErrNoLink) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !l.Ours {
+		return false, fmt.Errorf("%s is not a TAP of uvtep's: left alone", r.tap)
+	}
+	return true, h.DeleteLink(r.tap)
+}
+
+// removeFile removes the subnet file, if it says what this host had.
+func (r *remains) removeFile() (there bool, err error) {
+	v4, v6, err := r.state.Subnet()
+	if err != nil || !v4.IsValid() && !v6.IsValid() {
+		return false, err
+	}
+	env, err := hostnet.ReadSubnetEnv(r.env)
+	if err != nil || env.Subnet.Masked() != v4 || env.IPv6Subnet.Masked() != v6 {
+		return false, nil // none, or somebody else's
+	}
+	if err := os.Remove(r.env); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return true, err
+	}
+	return true, nil
+}
+
+// served reports whether an agent serves the network's port.
+func (r *remains) served() (bool, error) {
+	if r.network == nil {
+		return false, nil
+	}
+	return underlay.Served(r.network.Port)
+}
+
+// sweep removes what earlier runs left on the host of networks that this one does
+// not join: frames would go on being led into a TAP that nobody reads. What is
+// theirs in etcd runs out by itself, and their state stays.
+func (a *agent) sweep() {
+	all, err := remainsIn(a.state, a.subnetFile)
+	if err != nil {
+		a.log.Warn().Err(err).Msg("networks of earlier runs cannot be looked for")
+		return
+	}
+	for _, r := range all {
+		if slices.ContainsFunc(a.members, func(m *member) bool { return m.name == r.name || m.mayHave(r.tap) }) {
+			continue
+		}
+		if served, err := r.served(); served || err != nil {
+			continue // another agent's
+		}
+		gone, err := r.leaveHost(a.host, false)
+		if err != nil {
+			a.log.Warn().Err(err).Str("network", r.name).Msg("what is left here of a network that is not joined any more could not be removed")
+		}
+		if len(gone) > 0 {
+			a.log.Info().Str("network", r.name).Strs("removed", gone).Msg("the network is not joined any more; what was left of it here is removed")
+		}
+	}
+}
+
+// mayHave reports whether a TAP is that of the member, as far as that is known.
+func (m *member) mayHave(tap string) bool {
+	n, known := m.lastNetwork()
+	return m.tap != "" && m.tap == tap || known && tapName(m.tap, n.VNI) == tap
+}
