@@ -65,7 +65,7 @@ func (d *down) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if d.tap != "" {
-		d.all[0].tap = d.tap
+		d.all[0].taps = []string{d.tap}
 	}
 	if err := d.agentStopped(); err != nil {
 		return err

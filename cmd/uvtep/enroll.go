@@ -119,7 +119,7 @@ func (m *member) writeNetwork(ctx context.Context) error {
 		if err == nil {
 			m.offered = true
 			if created {
-				m.log.Info().Str("network", m.runFlags.network.cidr).Msg("network configuration written")
+				m.log.Info().Str("cidr", m.runFlags.network.cidr).Msg("network configuration written")
 			}
 			return nil
 		}

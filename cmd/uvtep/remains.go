@@ -18,7 +18,7 @@ type remains struct {
 	name    string // of the network
 	state   state.Dir
 	network *etcdsync.Network // nil: none is known here
-	tap     string            // "": none is known here
+	taps    []string          // that may be its, of all VNIs that it ever had here
 	env     string            // path of the subnet file
 }
 
@@ -34,27 +34,41 @@ func remainsIn(dir state.Dir, subnetFile string) ([]*remains, error) {
 		all = append(all, &remains{name: name, state: dir.Of(name), env: envPath(subnetFile, name)})
 	}
 	for _, r := range all {
-		_, text, err := r.state.LastNetwork()
-		if err != nil || text == nil {
-			continue
-		}
-		if n, _, err := etcdsync.ParseNetwork(text); err == nil {
-			r.network, r.tap = &n, tapName("", n.VNI)
+		if err := r.look(); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// look reads what is known of the network. Its configuration may have changed since
+// the TAP was made.
+func (r *remains) look() error {
+	_, text, err := r.state.LastNetwork()
+	if err != nil {
+		return err
+	}
+	vnis, err := r.state.VNIs()
+	if n, _, err := etcdsync.ParseNetwork(text); text != nil && err == nil {
+		r.network, vnis = &n, append(vnis, n.VNI)
+	}
+	slices.Sort(vnis)
+	for _, v := range slices.Compact(vnis) {
+		r.taps = append(r.taps, tapName("", v))
+	}
+	return err
 }
 
 // leaveHost removes what is on the host, and says what that was. Only what is ours
 // is touched.
 func (r *remains) leaveHost(h *hostnet.Host, keepFile bool) (gone []string, err error) {
 	var errs []error
-	if r.tap != "" {
-		there, err := r.removeTAP(h)
+	for _, tap := range r.taps {
+		there, err := removeTAP(h, tap)
 		if there && err == nil {
-			gone = append(gone, r.tap+" with its routes")
+			gone = append(gone, tap+" with its routes")
 		}
-		errs = append(errs, err, h.RemoveMasquerade(r.tap))
+		errs = append(errs, err, h.RemoveMasquerade(tap))
 	}
 	if !keepFile {
 		there, err := r.removeFile()
@@ -66,9 +80,9 @@ func (r *remains) leaveHost(h *hostnet.Host, keepFile bool) (gone []string, err 
 	return gone, errors.Join(errs...)
 }
 
-// removeTAP removes the TAP, and with it its addresses and routes.
-func (r *remains) removeTAP(h *hostnet.Host) (there bool, err error) {
-	l, err := h.FindLink(r.tap)
+// removeTAP removes a TAP, and with it its addresses and routes.
+func removeTAP(h *hostnet.Host, tap string) (there bool, err error) {
+	l, err := h.FindLink(tap)
 	if errors.Is(err, hostnet.ErrNoLink) {
 		return false, nil
 	}
@@ -76,9 +90,9 @@ func (r *remains) removeTAP(h *hostnet.Host) (there bool, err error) {
 		return false, err
 	}
 	if !l.Ours {
-		return false, fmt.Errorf("%s is not a TAP of uvtep's: left alone", r.tap)
+		return false, fmt.Errorf("%s is not a TAP of uvtep's: left alone", tap)
 	}
-	return true, h.DeleteLink(r.tap)
+	return true, h.DeleteLink(tap)
 }
 
 // removeFile removes the subnet file, if it says what this host had.
@@ -115,9 +129,12 @@ func (a *agent) sweep() {
 		return
 	}
 	for _, r := range all {
-		if slices.ContainsFunc(a.members, func(m *member) bool { return m.name == r.name || m.mayHave(r.tap) }) {
+		if slices.ContainsFunc(a.members, func(m *member) bool { return m.name == r.name }) {
 			continue
 		}
+		r.taps = slices.DeleteFunc(r.taps, func(tap string) bool {
+			return slices.ContainsFunc(a.members, func(m *member) bool { return m.mayHave(tap) })
+		})
 		if served, err := r.served(); served || err != nil {
 			continue // another agent's
 		}

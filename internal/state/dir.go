@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,6 +74,24 @@ func (d Dir) Networks() ([]string, error) {
 	return names, err
 }
 
+// VNIs returns the VNIs that something was ever kept of, in order.
+func (d Dir) VNIs() ([]encap.VNI, error) {
+	es, err := os.ReadDir(string(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var all []encap.VNI
+	for _, e := range es {
+		kind, number, _ := strings.Cut(e.Name(), ".")
+		n, err := strconv.ParseUint(number, 10, 32)
+		if v := encap.VNI(n); err == nil && v.Valid() && (kind == macKind || kind == tablesKind) {
+			all = append(all, v)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), err
+}
+
 // Known reports whether a node id was ever made here.
 func (d Dir) Known() bool {
 	_, err := os.Stat(d.path("node-id"))
@@ -107,7 +127,7 @@ func ValidNodeID(s string) bool {
 // that is there wins, so that a later uvtep with another rule keeps the
 // address. A file without a usable address is written anew.
 func (d Dir) MAC(node string, v encap.VNI) (ether.Addr, error) {
-	name := "mac." + v.String()
+	name := macKind + "." + v.String()
 	text, err := d.read(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return ether.Addr{}, fmt.Errorf("read MAC address: %w", err)
@@ -197,7 +217,11 @@ func (d Dir) LastNetwork() (prefix string, config []byte, err error) {
 	return prefix, []byte(rest), nil
 }
 
-const networkName = "network"
+const (
+	networkName = "network"
+	// What is kept of a VNI has names that begin so.
+	macKind, tablesKind = "mac", "tables"
+)
 
 // Tables returns what SetTables kept for a VNI, nil when there is nothing.
 func (d Dir) Tables(v encap.VNI) ([]byte, error) {
@@ -218,7 +242,7 @@ func (d Dir) SetTables(v encap.VNI, tables []byte) error {
 	return d.replace(tablesName(v), tables)
 }
 
-func tablesName(v encap.VNI) string { return "tables." + v.String() }
+func tablesName(v encap.VNI) string { return tablesKind + "." + v.String() }
 
 // Tidy removes what writes that did not come to their end have left, if that is
 // old enough to be nobody's at work.

@@ -1,9 +1,11 @@
 package state
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -237,5 +239,40 @@ func TestAnUnreadableFolderIsAnErrorThatNamesIt(t *testing.T) {
 	}
 	if err := d.SetSubnet(netip.Prefix{}, netip.Prefix{}); err == nil {
 		t.Error("subnet: got no error")
+	}
+}
+
+func TestNetworksWithNamesKeepTheirOwn(t *testing.T) {
+	d := Dir(t.TempDir())
+	if names, err := d.Networks(); err != nil || len(names) != 0 {
+		t.Errorf("at first: got %v, %v", names, err)
+	}
+	for i, name := range []string{"blue", "red"} {
+		n := d.Of(name)
+		if err := errors.Join(n.SetNetwork("/p/"+name, []byte(name)), n.SetTables(encap.VNI(7+i), nil)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.MAC(node, 300); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.SetSubnet(netip.MustParsePrefix("10.10.1.0/24"), netip.Prefix{}); err != nil {
+		t.Fatal(err)
+	}
+	names, err := d.Networks()
+	if err != nil || !slices.Equal(names, []string{"blue", "red"}) {
+		t.Errorf("got %v, %v; want blue and red", names, err)
+	}
+	prefix, text, err := d.Of("red").LastNetwork()
+	if err != nil || prefix != "/p/red" || string(text) != "red" {
+		t.Errorf("got %q of %q, %v", text, prefix, err)
+	}
+	if v4, _, _ := d.Of("red").Subnet(); v4.IsValid() {
+		t.Errorf("red has the subnet %s of the network without a name", v4)
+	}
+	for dir, want := range map[Dir][]encap.VNI{d: nil, d.Of("blue"): {7, 300}, d.Of("red"): {8, 300}, d.Of("none"): nil} {
+		if got, err := dir.VNIs(); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, %v; want %v", dir, got, err, want)
+		}
 	}
 }
