@@ -15,10 +15,11 @@
 //
 // # Concurrency
 //
-// Each lane has a goroutine for every network's queue (outbound) and one for
-// every receiving socket (inbound). A goroutine owns its end of the queue, its
-// buffers and its counters. All they share is the tables, behind one atomic
-// pointer that is loaded once a batch. Nothing waits for etcd.
+// Each lane has a goroutine for every network's queue (outbound, while Serve
+// lasts) and one for every receiving socket (inbound, while Run lasts). A goroutine
+// owns its end of the queue, its buffers and its counters. All they share is which
+// networks are served and the tables of each, behind atomic pointers that are
+// loaded once a batch. Nothing waits for etcd.
 //
 // # What it refuses
 //
