@@ -54,7 +54,10 @@ func (e *etcdFlags) options() etcdsync.Options {
 // validate reports all faults at once.
 func (e *etcdFlags) validate() error {
 	err := e.o.Validate()
-	if e.name != "" {
+	switch {
+	case strings.Contains(e.name, ","):
+		err = errors.Join(err, fmt.Errorf("--network-name %s: this command is about one network; say which", e.name))
+	case e.name != "":
 		err = errors.Join(err, badName(e.name))
 	}
 	return err

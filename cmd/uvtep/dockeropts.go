@@ -11,12 +11,18 @@ import (
 )
 
 func newDockerOpts() *cobra.Command {
-	file := ""
+	file, name := "", ""
 	c := &cobra.Command{
 		Use:     "docker-opts",
 		Short:   "Print dockerd's --bip and --mtu from the lease",
 		Example: "  dockerd $(uvtep docker-opts)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if name != "" {
+				if err := badName(name); err != nil {
+					return usageError{err}
+				}
+				file = envPath(file, name)
+			}
 			env, err := hostnet.ReadSubnetEnv(file)
 			if errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%w: no agent has written it yet; start `uvtep run`, or say which with --subnet-file", err)
@@ -33,5 +39,6 @@ func newDockerOpts() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&file, "subnet-file", "/run/flannel/subnet.env", "what the agent wrote")
+	c.Flags().StringVar(&name, "network-name", "", "the network of this name, whose file lies beside that one")
 	return c
 }

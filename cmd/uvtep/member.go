@@ -150,7 +150,7 @@ func (m *member) checkRivals() error {
 	}
 	for _, r := range rivals {
 		if r.HoldsPort {
-			return fmt.Errorf("UDP port %d is taken by %s; if flannel has been stopped for good on this host, remove it with `ip link delete %s`", m.network.Port, r, r.Name)
+			return m.trunk.shut(fmt.Errorf("UDP port %d is taken by %s; if flannel has been stopped for good on this host, remove it with `ip link delete %s`", m.network.Port, r, r.Name))
 		}
 		m.log.Warn().Str("interface", r.Name).Msgf("%s: what goes there does not come to uvtep; remove it with `ip link delete %s` if it is a leftover", r, r.Name)
 	}

@@ -53,6 +53,23 @@ func TestEachNetworkHasFlagsOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestNetworksOfTheEnvironment(t *testing.T) {
+	r, f := new(runFlags), pflag.NewFlagSet("run", pflag.ContinueOnError)
+	r.register(f)
+	env := map[string]string{"UVTEP_NETWORK_NAME": "a,b", "UVTEP_BRIDGE": "a=br0,b=br1"}
+	if err := fromEnvironment(f, func(name string) (string, bool) { v, ok := env[name]; return v, ok }); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.validate(); err != nil || len(r.owns) != 2 || r.owns["a"].bridge != "br0" || r.owns["b"].bridge != "br1" {
+		t.Errorf("got %+v, %v", r.owns, err)
+	}
+	e := etcdFlags{name: "a,b"}
+	e.o.Endpoints = []string{"http://e:2379"}
+	if err := e.validate(); err == nil || !strings.Contains(err.Error(), "say which") {
+		t.Errorf("a command about one network: got %v", err)
+	}
+}
+
 func TestFlagsThatSeveralNetworksCannotShareAreRefused(t *testing.T) {
 	_, err := flagsOf(t, "--network-name", "a,b,b,c/d,subnets", "--network", "10.10.0.0/16", "--subnet", "10.10.1.0/24", "--tap", "t0", "--mac", "02:00:00:00:00:01",
 		"--bridge", "a=br0,b=br0,z=br1")

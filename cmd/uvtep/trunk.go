@@ -70,12 +70,15 @@ func (t *trunk) bundle() *underlay.Underlay {
 
 // open has the sockets open on a network's port. Those that are on another one,
 // which was that of a network that the host has left, are bound anew.
-func (t *trunk) open(m *member) (err error) {
+func (t *trunk) open(m *member) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	others := t.want(m, m.network.AlsoListen)
-	if t.port, err = m.network.Port, nil; t.sockets == nil {
-		return t.opening()
+	if t.port = m.network.Port; t.sockets == nil {
+		if err := t.opening(); err != nil {
+			return fatal{err}
+		}
+		return nil
 	}
 	switch {
 	case t.port != t.bound:
@@ -85,6 +88,15 @@ func (t *trunk) open(m *member) (err error) {
 		t.sockets.Wake()
 	}
 	return nil
+}
+
+// shut makes an error that keeps the sockets from being opened the agent's: no
+// network can do without.
+func (t *trunk) shut(err error) error {
+	if t.bundle() == nil {
+		return fatal{err}
+	}
+	return err
 }
 
 // opening opens the sockets. mu is held.
