@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/uvtep/uvtep/bench/lab"
@@ -22,17 +23,17 @@ func tapOf(network string) string { return fmt.Sprintf("uvtep.%d", vniOf[network
 
 // newNetworks is a lab with an etcd that holds the configurations of these
 // networks.
-func newNetworks(t testing.TB, networks ...string) (*lab.Lab, context.Context) {
+func newNetworks(t testing.TB, networks ...string) (*lab.Lab, context.Context, *lab.Etcd) {
 	t.Helper()
 	l, ctx := newLab(t, lab.Config{})
 	bin, err := lab.BuildEtcd(ctx)
 	must(t, err)
-	_, err = l.StartEtcd(ctx, bin, 1)
+	es, err := l.StartEtcd(ctx, bin, 1)
 	must(t, err)
 	for _, n := range networks {
 		initNetwork(ctx, t, l, n)
 	}
-	return l, ctx
+	return l, ctx, es[0]
 }
 
 func etcdArg(l *lab.Lab) string { return "--etcd-endpoints=" + strings.Join(l.EtcdURLs(), ",") }
@@ -114,7 +115,7 @@ func meet(ctx context.Context, t testing.TB, network string, hosts ...*lab.Host)
 }
 
 func TestTwoNetworksOnEachOfThreeHosts(t *testing.T) {
-	l, ctx := newNetworks(t, "blue")
+	l, ctx, etcd := newNetworks(t, "blue")
 	both, h := []string{"blue", "red"}, l.Hosts[2]
 	// One that has no configuration yet is waited for while the other works.
 	for _, h := range l.Hosts {
@@ -181,6 +182,14 @@ func TestTwoNetworksOnEachOfThreeHosts(t *testing.T) {
 	meet(ctx, t, "red", l.Hosts...)
 	meet(ctx, t, "blue", l.Hosts...)
 
+	// A start without etcd goes on in both.
+	etcd.Kill()
+	must(t, h.Agent.Stop(ctx))
+	startIn(ctx, t, l, h, both)
+	meet(ctx, t, "red", l.Hosts...)
+	meet(ctx, t, "blue", l.Hosts...)
+	must(t, etcd.Restart(ctx))
+
 	// For good, of both.
 	if code, said := runOn(ctx, t, h, downArgs(l, h)...); code != 1 || !strings.Contains(said, "stop it first") {
 		t.Fatalf("with an agent: got %d, %s", code, said)
@@ -228,7 +237,7 @@ func showsBoth(ctx context.Context, t *testing.T, l *lab.Lab, h *lab.Host) {
 // Stations of one MAC and one IP address, each in both networks and on another
 // host in each: whom one meets tells which network its frames are in.
 func TestStationsOfOneAddressInTwoNetworksAreTwo(t *testing.T) {
-	l, ctx := newNetworks(t, "blue", "red")
+	l, ctx, _ := newNetworks(t, "blue", "red")
 	names := []string{"blue", "red"}
 	for _, h := range l.Hosts {
 		p, err := h.Start(program, inNetworks(l, h, names, "--no-subnet", "--bridge", "blue=brblue", "--bridge", "red=brred")...)
@@ -250,9 +259,11 @@ func TestStationsOfOneAddressInTwoNetworksAreTwo(t *testing.T) {
 		from[n], to[n] = add(l.Hosts[0], n, 1), add(l.Hosts[1+i], n, 2)
 	}
 	third := add(l.Hosts[2], "blue", 3)
+	var all sync.WaitGroup
 	for _, s := range []*lab.Station{from["blue"], to["blue"], third, from["red"], to["red"]} {
-		_, _ = s.Ping(ctx, netip.MustParseAddr("10.20.0.99"), lab.Pings{Count: 1}) // tells who is there
+		all.Go(func() { _, _ = s.Ping(ctx, netip.MustParseAddr("10.20.0.99"), lab.Pings{Count: 1}) }) // tells who is there
 	}
+	all.Wait()
 	must(t, from["blue"].Reach(ctx, third.Addr), third.Reach(ctx, from["blue"].Addr))
 	for _, n := range names {
 		must(t, from[n].Reach(ctx, to[n].Addr), to[n].Reach(ctx, from[n].Addr))
@@ -260,7 +271,7 @@ func TestStationsOfOneAddressInTwoNetworksAreTwo(t *testing.T) {
 		echoes(t, conn)
 	}
 	// Nobody in red has the third's address, and nobody answers for it.
-	if got, err := from["red"].Ping(ctx, third.Addr, lab.Pings{Count: 3}); err == nil && got.Received > 0 {
+	if got, err := from["red"].Ping(ctx, third.Addr, lab.Pings{Count: 1}); err == nil && got.Received > 0 {
 		t.Errorf("red reached a station of blue: %v", got)
 	}
 	for i, want := range []string{"192.0.2.2", "192.0.2.3"} {
