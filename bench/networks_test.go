@@ -146,6 +146,17 @@ func TestTwoNetworksOnEachOfThreeHosts(t *testing.T) {
 	meet(ctx, t, "blue", l.Hosts...)
 	meet(ctx, t, "red", l.Hosts...)
 
+	// An underlay that moves takes both along.
+	const moved = "192.0.2.33"
+	must(t, h.Readdress(ctx, netip.MustParseAddr(moved)))
+	for _, n := range both {
+		_, subnet := envOf(t, h, n)
+		for _, other := range l.Hosts[:2] {
+			must(t, other.Agent.WaitOutput(ctx, "adding subnet: "+subnet.String()+"/24 PublicIP: "+moved))
+		}
+		meet(ctx, t, n, l.Hosts...)
+	}
+
 	// A start refuses what cannot be, and says what to change.
 	must(t, h.Agent.Stop(ctx))
 	code, said := runOn(ctx, t, h, inNetworks(l, h, both)...)
@@ -204,7 +215,7 @@ func TestTwoNetworksOnEachOfThreeHosts(t *testing.T) {
 	keys, err := l.List(ctx, prefix)
 	must(t, err)
 	for key, value := range keys {
-		if strings.Contains(value, `"192.0.2.3"`) {
+		if strings.Contains(value, `"`+moved+`"`) {
 			t.Errorf("left in etcd: %s = %s", key, value)
 		}
 	}
