@@ -61,6 +61,7 @@ var answers = map[string][]any{
 	"GET " + fdbPath:     {new(rows[fdbRow])},
 	"GET " + neighPath:   {new(rows[neighRow])},
 	"GET " + routePath:   {new(rows[routeRow])},
+	"GET " + changePath:  {new(changeView)},
 	"GET " + selfPath:    {new(selfView)},
 	"GET " + heldPath:    {new(heldView)},
 	"PUT " + offloadPath: {new(offloadChange)},
@@ -113,6 +114,10 @@ func lacks(of reflect.Type, v any, at string) (out []string) {
 			return nil // it writes itself as a text
 		}
 		for f := range of.Fields() {
+			if f.Anonymous {
+				out = append(out, lacks(f.Type, v, at)...)
+				continue
+			}
 			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if name == "" {
 				name = f.Name

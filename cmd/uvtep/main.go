@@ -42,7 +42,7 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	root := newRoot()
-	root.SetArgs(predecessor(args))
+	root.SetArgs(iproute2(predecessor(args)))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

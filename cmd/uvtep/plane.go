@@ -47,6 +47,7 @@ type plane struct {
 	sources
 	offloads
 	samples
+	journal journal // of what came into force when
 }
 
 func newPlane(m *member, mtu int) *plane {
@@ -164,6 +165,7 @@ func (p *plane) dress(addrs []netip.Prefix) error {
 func (p *plane) retable() {
 	if p.tables != nil {
 		p.net.SetTables(p.switchTables())
+		p.changed()
 	}
 }
 

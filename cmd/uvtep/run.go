@@ -63,6 +63,7 @@ type agent struct {
 
 	socket chan *admin.Server // the admin socket, when it is open
 	once   sync.Once          // it has been opened
+	turns  turns              // of what any network forwards by
 
 	mu     sync.Mutex
 	planes []*plane // that work; guarded by mu

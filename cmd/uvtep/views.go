@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"net/url"
 
 	"github.com/uvtep/uvtep/internal/admin"
 )
@@ -13,11 +15,18 @@ func (a *agent) views() admin.Views {
 		statusPath: func() any { return a.status() },
 		statsPath:  func() any { return one(a, a.stats()) },
 		linkPath:   func() any { return a.links() },
-		fdbPath:    func() any { return gather(a, (*plane).fdbView) },
-		neighPath:  func() any { return gather(a, (*plane).neighView) },
-		routePath:  func() any { return gather(a, (*plane).routeView) },
 		selfPath:   func() any { return one(a, list(a, (*plane).self)) },
 		heldPath:   func() any { return one(a, list(a, (*plane).held)) },
+	}
+}
+
+// queries are what it tells of more closely.
+func (a *agent) queries() admin.Queries {
+	return admin.Queries{
+		fdbPath:    gather(a, (*plane).fdbView),
+		neighPath:  gather(a, (*plane).neighView),
+		routePath:  gather(a, (*plane).routeView),
+		changePath: a.awaitChange,
 	}
 }
 
@@ -67,13 +76,19 @@ func (e each[T]) MarshalJSON() ([]byte, error) {
 }
 
 // gather makes one table of those of all networks. It is as old as the oldest.
-func gather[T any](a *agent, table func(*plane) rows[T]) rows[T] {
-	all := rows[T]{Rows: []T{}}
-	for i, t := range list(a, table) {
-		if i == 0 || t.Revision < all.Revision {
-			all.Revision = t.Revision
+func gather[T any](a *agent, table func(*plane, url.Values) (rows[T], error)) func(context.Context, url.Values) (any, error) {
+	return func(_ context.Context, v url.Values) (any, error) {
+		all := rows[T]{Rows: []T{}}
+		for i, p := range a.working() {
+			t, err := table(p, v)
+			if err != nil {
+				return nil, err
+			}
+			if i == 0 || t.Revision < all.Revision {
+				all.Revision = t.Revision
+			}
+			all.Rows = append(all.Rows, t.Rows...)
 		}
-		all.Rows = append(all.Rows, t.Rows...)
+		return all, nil
 	}
-	return all
 }
