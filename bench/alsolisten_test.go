@@ -30,13 +30,14 @@ func listens(ctx context.Context, t *testing.T, h *lab.Host, on []uint16, off ..
 	t.Helper()
 	eventually(ctx, t, fmt.Sprintf("%s listens on %v and not on %v", h.Name, on, off), func() (bool, string) {
 		out := uvtep(ctx, t, h, "link", "-j")
-		var link struct {
+		var links []struct {
 			Also map[uint16]struct {
 				Active bool
 				Reason string
 			} `json:"also_listen"`
 		}
-		must(t, json.Unmarshal([]byte(out), &link))
+		must(t, json.Unmarshal([]byte(out), &links))
+		link := links[0]
 		good := len(link.Also) == len(on)+len(off)
 		for port, v := range link.Also {
 			good = good && slices.Contains(on, port) == v.Active && slices.Contains(off, port) == (v.Reason != "")

@@ -144,7 +144,7 @@ func TestLinkTellsHowTheDataPathStands(t *testing.T) {
 
 // offloadIs checks what `uvtep link -j` says of the offloads and the TAP.
 func offloadIs(out string, h *lab.Host, wish string) error {
-	var v struct {
+	var list []struct {
 		Ifname  string
 		MTU     int
 		Offload struct {
@@ -153,9 +153,10 @@ func offloadIs(out string, h *lab.Host, wish string) error {
 			Reason string
 		}
 	}
-	if err := json.Unmarshal([]byte(out), &v); err != nil {
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 1 {
 		return fmt.Errorf("%w:\n%s", err, out)
 	}
+	v := list[0]
 	on := wish == "auto"
 	if v.Ifname != h.TAP || v.MTU != h.MTU || v.Offload.Wish != wish || v.Offload.Active != on || (v.Offload.Reason == "") != on {
 		return errors.New(out)

@@ -38,7 +38,7 @@ type Echoes struct {
 
 // NewEchoes returns the echoes of a network, which are counted in t.
 func NewEchoes(t *Totals) *Echoes {
-	return &Echoes{count: t.counters(), room: make(chan Echo, echoRoom)}
+	return &Echoes{count: t.counters(noLane), room: make(chan Echo, echoRoom)}
 }
 
 // C delivers the messages.

@@ -66,7 +66,7 @@ type headers [encap.HeaderLen + ether.HeaderLen]byte
 var noVnet = make([]byte, VnetLen)
 
 func (s *Switch) newInbound(r Receiver, lane int) *inbound {
-	in := &inbound{sw: s, lane: lane, recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters(), epoch: s.newEpoch()}
+	in := &inbound{sw: s, lane: lane, recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters(lane), epoch: s.newEpoch()}
 	for i := range in.ms {
 		in.ms[i].Data = make([]byte, messageSize)
 	}
@@ -99,7 +99,7 @@ func newInPort(n *Network, lane int) *inPort {
 		split: offload.NewSplitter(inFrames),
 		vnet:  make(offload.VnetHeader, VnetLen),
 		whole: make([][][]byte, 0, inFrames),
-		count: n.Count.counters(),
+		count: n.Count.counters(lane),
 		book:  n.Heard.Open(),
 	}
 }

@@ -56,7 +56,7 @@ func (s *Switch) newOutbound(n *Network, lane int) *outbound {
 		curb:   newCurb(),
 		floods: s.floods,
 		spot:   newSpotter(n.Sightings, lane, n.MAC),
-		count:  n.Count.counters(),
+		count:  n.Count.counters(lane),
 		beat:   s.newBeat(),
 	}
 	if c, ok := o.send.(counter); ok {

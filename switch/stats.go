@@ -10,6 +10,7 @@ import (
 // Counters are the verdicts of one goroutine. It counts in a tally of its own
 // and publishes once a batch.
 type Counters struct {
+	lane   int // noLane: of none
 	frames [numVerdicts]atomic.Uint64
 	bytes  [numVerdicts]atomic.Uint64
 	extra  [numExtras]atomic.Uint64
@@ -17,6 +18,9 @@ type Counters struct {
 	runs   ledger.Sizes // of messages
 	_      [64]byte     // the next goroutine's counters start on another cache line
 }
+
+// noLane is the lane of a goroutine that belongs to none.
+const noLane = -1
 
 // Stats is a reading of all counters of a switch.
 type Stats struct {

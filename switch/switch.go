@@ -92,8 +92,8 @@ type Totals struct {
 	all []*Counters // guarded by mu
 }
 
-func (t *Totals) counters() *Counters {
-	c := new(Counters)
+func (t *Totals) counters(lane int) *Counters {
+	c := &Counters{lane: lane}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.all = append(t.all, c)
@@ -109,6 +109,23 @@ func (t *Totals) Stats() (s Stats) {
 		s.add(c)
 	}
 	return s
+}
+
+// Lanes returns a reading of each lane, from the first on.
+func (t *Totals) Lanes() []Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []Stats
+	for _, c := range t.all {
+		if c.lane == noLane {
+			continue
+		}
+		for len(out) <= c.lane {
+			out = append(out, Stats{})
+		}
+		out[c.lane].add(c)
+	}
+	return out
 }
 
 // New makes a switch without a network. What belongs to none is counted in count.

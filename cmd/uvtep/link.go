@@ -1,19 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/uvtep/uvtep/internal/admin"
 )
-
-// linkFlags are those of `uvtep link` and `uvtep link show`.
-type linkFlags struct {
-	socket          string
-	asJSON, details bool
-}
 
 func newLink() *cobra.Command {
 	c := newLinkShow("link", "What the data path of a running agent uses now, and why not more")
@@ -31,32 +25,35 @@ func newLink() *cobra.Command {
 }
 
 func newLinkShow(use, short string) *cobra.Command {
-	f := new(linkFlags)
+	l, details := new(looking), false
 	c := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args:  cobra.NoArgs,
+		Long: short + ".\n\n" +
+			"The first line is as `ip -d link show type vxlan` has it, with -d all attributes that apply.\n" +
+			"-j has the kernel's keys too, under linkinfo.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var all each[linkView]
-			if err := admin.Get(cmd.Context(), f.socket, linkPath, &all); err != nil {
-				return err
-			}
-			if f.asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(all)
-			}
-			for _, v := range all {
-				if err := printLink(cmd.OutOrStdout(), v, f.details); err != nil {
+			return l.repeat(cmd, func(w io.Writer) error {
+				var all each[linkView]
+				if err := admin.Get(cmd.Context(), l.socket, linkPath, &all); err != nil {
 					return err
 				}
-			}
-			return nil
+				if l.asJSON {
+					return printJSON(w, ipLinksOf(all))
+				}
+				for _, v := range all {
+					if err := printLink(w, v, details); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 		},
 	}
-	adminFlag(c.Flags(), &f.socket)
-	c.Flags().BoolVarP(&f.asJSON, "json", "j", false, "print JSON, details too")
-	c.Flags().BoolVarP(&f.details, "details", "d", false, "print every source port, and the rules that frames are held to")
+	l.register(c.Flags())
+	c.Flags().Lookup("json").Usage = "print JSON, a list as ip's, details too"
+	c.Flags().BoolVarP(&details, "details", "d", false, "print every source port, and the rules that frames are held to")
 	return c
 }
 

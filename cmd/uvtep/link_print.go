@@ -6,13 +6,14 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // printLink prints a link for people, the first line as iproute2 would.
 func printLink(w io.Writer, v linkView, details bool) error {
 	b := new(strings.Builder)
-	fmt.Fprintln(b, vxlanLine(v))
+	fmt.Fprintln(b, vxlanLine(v, details))
 	line := func(name, format string, a ...any) { fmt.Fprintf(b, "  %-12s %s\n", name, fmt.Sprintf(format, a...)) }
 	line("tap", "%s", v.Name)
 	line("index", "%d", v.Index)
@@ -36,7 +37,6 @@ func printLink(w io.Writer, v linkView, details bool) error {
 		line("unknown_mac", "dropped")
 		line("dscp", "%s", dscpWord(v.TOS))
 		line("ecn", "RFC 6040, both ways")
-		line("df", "set")
 	}
 	for _, port := range slices.Sorted(maps.Keys(v.AlsoListen)) {
 		if why := v.AlsoListen[port].Reason; why != "" {
@@ -52,8 +52,9 @@ func printLink(w io.Writer, v linkView, details bool) error {
 	return err
 }
 
-// vxlanLine describes the link in the words of `ip -d link`.
-func vxlanLine(v linkView) string {
+// vxlanLine describes the link in the words of `ip -d link`: the attributes that
+// make it what it is, or all that apply.
+func vxlanLine(v linkView, all bool) string {
 	s := []string{fmt.Sprintf("vxlan id %d", v.ID)}
 	for _, a := range []string{v.Local, v.Local6} {
 		if a != "" {
@@ -62,11 +63,72 @@ func vxlanLine(v linkView) string {
 	}
 	s = append(s, fmt.Sprintf("dev %s srcport %d %d dstport %d", v.Underlay, v.PortRange.Low, v.PortRange.High, v.Port),
 		flagWord(v.Learning, "learning"))
+	if all {
+		s = append(s, flagWord(v.Proxy, "proxy"))
+	}
 	if v.TOS != "" {
 		s = append(s, "tos "+v.TOS)
 	}
-	s = append(s, fmt.Sprintf("ttl %v", v.TTL), flagWord(v.UDPCsum, "udpcsum"))
+	s = append(s, fmt.Sprintf("ttl %v", v.TTL))
+	if all {
+		s = append(s, "df "+v.DF, "ageing "+ageingWord(v.Ageing))
+	}
+	s = append(s, flagWord(v.UDPCsum, "udpcsum"))
+	if all {
+		s = append(s, flagWord(v.ZeroCsum6Tx, "udp6zerocsumtx"), flagWord(v.ZeroCsum6Rx, "udp6zerocsumrx"))
+	}
 	return strings.Join(s, " ")
+}
+
+func ageingWord(seconds int) string {
+	if seconds == 0 {
+		return "none"
+	}
+	return strconv.Itoa(seconds)
+}
+
+// ipLink is a link as `ip -d -j link` has it, and what uvtep has to say besides.
+type ipLink struct {
+	linkView
+	LinkInfo linkInfo `json:"linkinfo"`
+}
+
+type linkInfo struct {
+	Kind string    `json:"info_kind"`
+	Data vxlanInfo `json:"info_data"`
+}
+
+// vxlanInfo are the attributes of a vxlan device under iproute2's names.
+type vxlanInfo struct {
+	ID          uint32    `json:"id"`
+	Local       string    `json:"local,omitempty"`
+	Local6      string    `json:"local6,omitempty"`
+	Link        string    `json:"link"`
+	PortRange   portRange `json:"port_range"`
+	Port        uint16    `json:"port"`
+	Learning    bool      `json:"learning"`
+	Proxy       bool      `json:"proxy"`
+	TOS         string    `json:"tos,omitempty"`
+	TTL         any       `json:"ttl"`
+	DF          string    `json:"df"`
+	Ageing      int       `json:"ageing"`
+	UDPCsum     bool      `json:"udp_csum"`
+	ZeroCsum6Tx bool      `json:"udp_zero_csum6_tx"`
+	ZeroCsum6Rx bool      `json:"udp_zero_csum6_rx"`
+}
+
+func ipLinksOf(all []linkView) []ipLink {
+	out := make([]ipLink, 0, len(all))
+	for _, v := range all {
+		out = append(out, ipLinkOf(v))
+	}
+	return out
+}
+
+func ipLinkOf(v linkView) ipLink {
+	return ipLink{v, linkInfo{"vxlan", vxlanInfo{
+		v.ID, v.Local, v.Local6, v.Underlay, v.PortRange, v.Port, v.Learning, v.Proxy, v.TOS, v.TTL, v.DF, v.Ageing, v.UDPCsum, v.ZeroCsum6Tx, v.ZeroCsum6Rx,
+	}}}
 }
 
 func flagWord(on bool, word string) string {

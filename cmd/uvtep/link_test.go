@@ -16,7 +16,7 @@ import (
 func richLink() linkView {
 	v := linkView{
 		Name: "uvtep.1", Index: 4, MAC: "8a:2a:89:4d:b0:31", MTU: 1450, ID: 1, Local: "192.0.2.1", Underlay: "eth0",
-		PortRange: portRange{49152, 65535}, Port: 4789, TTL: 64, UDPCsum: true, SourcePorts: []uint16{49152, 50001},
+		PortRange: portRange{49152, 65535}, Port: 4789, TTL: 64, UDPCsum: true, Proxy: true, DF: "set", SourcePorts: []uint16{49152, 50001},
 		Queues: 2, Lanes: 2, Offload: offloadView{Wish: "auto", Active: true}, Features: map[string]featureView{},
 		RecvBuffer: bufferView{4194304, 4194304, ""}, SendBuffer: bufferView{2097152, 2097152, ""},
 		Rules: rulesView{InnerVLAN: "dropped on receipt, stripped on sending", Reserved: "ignored and counted", UnknownVTEP: "dropped", SourceIP: "any"},
@@ -55,11 +55,12 @@ func TestLinkIsPrintedForPeople(t *testing.T) {
   source_ip    any
 `
 	checkPrint(t, richLink(), false, want)
-	checkPrint(t, richLink(), true, strings.Replace(want, "source_ports 2\n", "source_ports 2: 49152 50001\n", 1)+
+	all := strings.Replace(want, "source_ports 2\n", "source_ports 2: 49152 50001\n", 1)
+	all = strings.Replace(all, "nolearning ttl 64 udpcsum", "nolearning proxy ttl 64 df set ageing none udpcsum noudp6zerocsumtx noudp6zerocsumrx", 1)
+	checkPrint(t, richLink(), true, all+
 		`  unknown_mac  dropped
   dscp         0
   ecn          RFC 6040, both ways
-  df           set
 `)
 }
 
@@ -109,9 +110,9 @@ func TestLinkTellsWhatItsOuterHeadersInherit(t *testing.T) {
 		ttl  any
 		want string
 	}{
-		{"", 64.0, " nolearning ttl 64 udpcsum|dscp         0"}, // as it comes out of JSON
-		{"0x28", 1, " nolearning tos 0x28 ttl 1 udpcsum|dscp         10"},
-		{"inherit", "inherit", " nolearning tos inherit ttl inherit udpcsum|dscp         the inner packet's (RFC 2983)"},
+		{"", 64.0, " nolearning proxy ttl 64 df set ageing none udpcsum noudp6zerocsumtx noudp6zerocsumrx|dscp         0"}, // as it comes out of JSON
+		{"0x28", 1, " nolearning proxy tos 0x28 ttl 1 df set ageing none udpcsum noudp6zerocsumtx noudp6zerocsumrx|dscp         10"},
+		{"inherit", "inherit", " nolearning proxy tos inherit ttl inherit df set ageing none udpcsum noudp6zerocsumtx noudp6zerocsumrx|dscp         the inner packet's (RFC 2983)"},
 	} {
 		v.TOS, v.TTL = c.tos, c.ttl
 		var b strings.Builder

@@ -26,9 +26,14 @@ type linkView struct {
 	Port         uint16                 `json:"port"`
 	AlsoListen   map[uint16]featureView `json:"also_listen,omitempty"` // further ports
 	Learning     bool                   `json:"learning"`
+	Proxy        bool                   `json:"proxy"`
 	TOS          string                 `json:"tos,omitempty"`
 	TTL          any                    `json:"ttl"` // a number, or inherit
+	DF           string                 `json:"df"`
+	Ageing       int                    `json:"ageing"` // 0: nothing ages
 	UDPCsum      bool                   `json:"udp_csum"`
+	ZeroCsum6Tx  bool                   `json:"udp_zero_csum6_tx"`
+	ZeroCsum6Rx  bool                   `json:"udp_zero_csum6_rx"`
 	SourcePorts  []uint16               `json:"source_ports,omitempty"`
 	SourcePorts6 []uint16               `json:"source_ports6,omitempty"`
 	Queues       int                    `json:"queues"`
@@ -91,6 +96,7 @@ func (p *plane) linkNow() linkView {
 	v := linkView{
 		Network: p.member.name, Name: p.name, Index: p.link.Index, MAC: p.mac.String(), MTU: p.link.MTU,
 		ID: uint32(p.network.VNI), Local: text(home.Addr), Local6: text(home.Addr6), Underlay: home.Name,
+		Proxy: true, DF: "set",
 		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TOS: p.tosWord(), TTL: p.ttlWord(), UDPCsum: p.udpCsum != "off",
 		SourcePorts: sockets.SourcePorts(false), SourcePorts6: sockets.SourcePorts(true),
 		Queues: len(p.dev.Queues), Lanes: sockets.Lanes(),

@@ -1,9 +1,12 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/internal/admin"
+	"github.com/uvtep/uvtep/internal/ledger"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -28,6 +32,11 @@ type statsView struct {
 	Verdicts map[string]verdictView `json:"verdicts"`
 	Counts   map[string]uint64      `json:"counts"`
 	Underlay underlay.Stats         `json:"underlay"`
+	Lanes    []laneView             `json:"lanes"`
+	// VTEPs are those that there was traffic with, the most first; OtherVTEPs
+	// are all those together for which there was no room.
+	VTEPs      []vtepView  `json:"vteps"`
+	OtherVTEPs trafficView `json:"other_vteps"`
 	// ConflictCount is how many things two hosts have that only one can, and
 	// Conflicts at most 100 of them.
 	ConflictCount int                 `json:"conflict_count"`
@@ -39,27 +48,123 @@ type verdictView struct {
 	Bytes  uint64 `json:"bytes"`
 }
 
+// laneView is what one lane did: the verdicts that it had, and its traffic.
+type laneView struct {
+	trafficView
+	Dropped  uint64                 `json:"dropped"` // frames
+	Verdicts map[string]verdictView `json:"verdicts"`
+}
+
+// trafficView is traffic in both directions.
+type trafficView struct {
+	Out verdictView `json:"out"` // into the tunnel
+	In  verdictView `json:"in"`  // into the TAP
+}
+
+// vtepView is the traffic with one VTEP.
+type vtepView struct {
+	VTEP netip.Addr `json:"vtep"`
+	trafficView
+}
+
+// laneViews are the lanes' readings: of what belongs to a network and what to
+// none, together.
+func laneViews(ours, nobodys []vswitch.Stats) []laneView {
+	out := make([]laneView, 0, len(ours))
+	for i := range max(len(ours), len(nobodys)) {
+		var s vswitch.Stats
+		for _, all := range [][]vswitch.Stats{ours, nobodys} {
+			if i < len(all) {
+				s.Add(all[i])
+			}
+		}
+		out = append(out, laneViewOf(&s))
+	}
+	return out
+}
+
+func laneViewOf(s *vswitch.Stats) laneView {
+	v := laneView{Verdicts: map[string]verdictView{}}
+	for _, x := range vswitch.Verdicts() {
+		n := verdictView{s.Frames[x], s.Bytes[x]}
+		if n.Frames == 0 {
+			continue
+		}
+		v.Verdicts[x.String()] = n
+		switch x {
+		case vswitch.Forward, vswitch.Replicate:
+			v.Out.add(n)
+		case vswitch.Deliver:
+			v.In.add(n)
+		case vswitch.Answer:
+		default:
+			v.Dropped += n.Frames
+		}
+	}
+	return v
+}
+
+func (v *verdictView) add(o verdictView) {
+	v.Frames += o.Frames
+	v.Bytes += o.Bytes
+}
+
+// vtepViews tell of the traffic by VTEP.
+func vtepViews(sent, heard *ledger.Ledger) (list []vtepView, others trafficView) {
+	by := map[netip.Addr]*vtepView{}
+	at := func(a netip.Addr) *vtepView {
+		if by[a] == nil {
+			by[a] = &vtepView{VTEP: a}
+		}
+		return by[a]
+	}
+	out, rest := sent.Sums()
+	others.Out = verdictView(rest)
+	in, rest := heard.Sums()
+	others.In = verdictView(rest)
+	for a, n := range out {
+		at(a).Out = verdictView(n)
+	}
+	for a, n := range in {
+		at(a).In = verdictView(n)
+	}
+	list = make([]vtepView, 0, len(by))
+	for _, v := range by {
+		list = append(list, *v)
+	}
+	slices.SortFunc(list, func(a, b vtepView) int {
+		return cmp.Or(cmp.Compare(b.Out.Bytes+b.In.Bytes, a.Out.Bytes+a.In.Bytes), a.VTEP.Compare(b.VTEP))
+	})
+	return list, others
+}
+
 // stats reads the counters of each network, and with several those of what belongs
 // to none. A network that is alone has them all.
 func (a *agent) stats() []statsView {
-	stray := a.trunk.totals.Stats()
+	stray, lanes := a.trunk.totals.Stats(), a.trunk.totals.Lanes()
 	planes := a.working()
 	all := []statsView{}
 	for _, p := range planes {
-		s := p.totals.Stats()
+		s, ls := p.totals.Stats(), []vswitch.Stats(nil)
 		if len(a.members) == 1 {
 			s.Add(stray)
+			ls = lanes
 		}
-		all = append(all, p.statsView(s))
+		all = append(all, p.statsView(s, ls))
 	}
 	if len(a.members) > 1 {
-		all = append(all, newStatsView(stray, a.trunk))
+		v := newStatsView(stray, a.trunk)
+		v.Lanes = laneViews(nil, lanes)
+		all = append(all, v)
 	}
 	return all
 }
 
 func newStatsView(s vswitch.Stats, t *trunk) statsView {
-	v := statsView{Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: t.bundle().Stats(), Conflicts: []etcdsync.Conflict{}}
+	v := statsView{
+		Verdicts: map[string]verdictView{}, Counts: map[string]uint64{}, Underlay: t.bundle().Stats(), VTEPs: []vtepView{},
+		Conflicts: []etcdsync.Conflict{},
+	}
 	for _, x := range vswitch.Verdicts() {
 		v.Verdicts[x.String()] = verdictView{Frames: s.Frames[x], Bytes: s.Bytes[x]}
 	}
@@ -69,9 +174,13 @@ func newStatsView(s vswitch.Stats, t *trunk) statsView {
 	return v
 }
 
-func (p *plane) statsView(s vswitch.Stats) statsView {
+// statsView is what there is to say of a network; stray is what each lane counted
+// that belongs to none, if that is to be told with it.
+func (p *plane) statsView(s vswitch.Stats, stray []vswitch.Stats) statsView {
 	v := newStatsView(s, p.trunk)
 	v.Network, v.TAP = p.member.name, p.name
+	v.Lanes = laneViews(p.totals.Lanes(), stray)
+	v.VTEPs, v.OtherVTEPs = vtepViews(&p.sent, &p.heard)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tables != nil {
@@ -106,39 +215,52 @@ func adminFlag(f *pflag.FlagSet, socket *string) {
 }
 
 func newStats() *cobra.Command {
-	socket, asJSON := "", false
+	l, all := new(looking), false
 	c := &cobra.Command{
 		Use:   "stats",
 		Short: "What became of every frame: the counters of a running agent",
+		Long: "Each frame from the TAP and each datagram from the underlay has one verdict; names that\n" +
+			"begin with Drop say why. Then what each lane did, and the traffic with each VTEP, the most\n" +
+			"first. Counters that are zero are left out, and VTEPs beyond the first " + strconv.Itoa(vtepsShown) + ".",
+		Example: "  uvtep stats\n  uvtep stats -w --interval 5s\n  uvtep stats -j | jq .verdicts.DropUnknownVTEP",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var all each[statsView]
-			if err := admin.Get(cmd.Context(), socket, statsPath, &all); err != nil {
-				return err
-			}
-			if asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(all)
-			}
-			for i, v := range all {
-				if i > 0 {
-					fmt.Fprintln(cmd.OutOrStdout())
-				}
-				if err := printStats(cmd.OutOrStdout(), v); err != nil {
+			return l.repeat(cmd, func(w io.Writer) error {
+				var list each[statsView]
+				if err := admin.Get(cmd.Context(), l.socket, statsPath, &list); err != nil {
 					return err
 				}
-			}
-			return nil
+				if l.asJSON {
+					return printJSON(w, list)
+				}
+				return printAllStats(w, list, all)
+			})
 		},
 	}
-	adminFlag(c.Flags(), &socket)
-	c.Flags().BoolVarP(&asJSON, "json", "j", false, "print JSON, zero counters too")
+	l.register(c.Flags())
+	c.Flags().Lookup("json").Usage = "print JSON, zero counters too"
+	c.Flags().BoolVarP(&all, "all", "a", false, "counters that are zero too, and all VTEPs")
 	return c
 }
 
-// printStats prints the counters that are not zero, in the order in which a
-// frame meets them.
-func printStats(w io.Writer, v statsView) error {
+// vtepsShown is how many VTEPs are shown unless all are asked for.
+const vtepsShown = 10
+
+// printAllStats prints the counters of each network.
+func printAllStats(w io.Writer, list []statsView, all bool) error {
+	for i, v := range list {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := printStats(w, v, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printStats prints the counters in the order in which a frame meets them: those
+// that are not zero, or all.
+func printStats(w io.Writer, v statsView, all bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	switch {
 	case v.TAP == "":
@@ -151,33 +273,70 @@ func printStats(w io.Writer, v statsView) error {
 	for _, inbound := range []bool{false, true} {
 		fmt.Fprintf(t, "%s\tframes\tbytes\t\n", map[bool]string{false: "from the TAP", true: "from the underlay"}[inbound])
 		for _, x := range vswitch.Verdicts() {
-			if n := v.Verdicts[x.String()]; x.Inbound() == inbound && n.Frames > 0 {
+			if n := v.Verdicts[x.String()]; x.Inbound() == inbound && (all || n.Frames > 0) {
 				fmt.Fprintf(t, "%s\t%d\t%d\t\n", x, n.Frames, n.Bytes)
 			}
 		}
 	}
 	fmt.Fprintf(t, "besides\tcount\t\t\n")
-	for _, x := range vswitch.Extras() {
-		if n := v.Counts[x.String()]; n > 0 {
-			fmt.Fprintf(t, "%s\t%d\t\t\n", x, n)
-		}
-	}
-	u := v.Underlay
-	for _, c := range []struct {
-		name string
-		n    uint64
-	}{{"datagrams sent", u.Datagrams}, {"messages", u.Messages}, {"system calls", u.Calls}, {"too big", u.TooBig}, {"no room", u.NoRoom}, {"refused", u.Refused}, {"overrun", u.Overrun}} {
-		if c.n > 0 {
+	for _, c := range v.besides() {
+		if all || c.n > 0 {
 			fmt.Fprintf(t, "%s\t%d\t\t\n", c.name, c.n)
 		}
-	}
-	if v.ConflictCount > 0 {
-		fmt.Fprintf(t, "conflicts\t%d\t\t\n", v.ConflictCount)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := printTraffic(w, v, all); err != nil {
+		return err
+	}
 	return printConflicts(w, v.Conflicts)
+}
+
+// counter is a count that is no verdict.
+type counter struct {
+	name string
+	n    uint64
+}
+
+// besides are the counts that are no verdicts.
+func (v *statsView) besides() (out []counter) {
+	for _, x := range vswitch.Extras() {
+		out = append(out, counter{x.String(), v.Counts[x.String()]})
+	}
+	u := v.Underlay
+	return append(out, counter{"datagrams sent", u.Datagrams}, counter{"messages", u.Messages}, counter{"system calls", u.Calls}, counter{"too big", u.TooBig},
+		counter{"no room", u.NoRoom}, counter{"refused", u.Refused}, counter{"overrun", u.Overrun}, counter{"conflicts", uint64(v.ConflictCount)})
+}
+
+// printTraffic prints what each lane did, and the traffic with each VTEP.
+func printTraffic(w io.Writer, v statsView, all bool) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "lane\tframes out\tbytes out\tframes in\tbytes in\tdropped\t\n")
+	for i, l := range v.Lanes {
+		fmt.Fprintf(t, "%d\t%s\t%d\t\n", i, l.trafficView, l.Dropped)
+	}
+	shown := v.VTEPs
+	if !all && len(shown) > vtepsShown {
+		shown = shown[:vtepsShown]
+	}
+	fmt.Fprint(t, "VTEP\tframes out\tbytes out\tframes in\tbytes in\t\n")
+	for _, p := range shown {
+		fmt.Fprintf(t, "%s\t%s\t\n", p.VTEP, p.trafficView)
+	}
+	rest := v.OtherVTEPs
+	for _, p := range v.VTEPs[len(shown):] {
+		rest.Out.add(p.Out)
+		rest.In.add(p.In)
+	}
+	if rest.Out.Frames+rest.In.Frames > 0 {
+		fmt.Fprintf(t, "others\t%s\t\n", rest)
+	}
+	return t.Flush()
+}
+
+func (t trafficView) String() string {
+	return fmt.Sprintf("%d\t%d\t%d\t%d", t.Out.Frames, t.Out.Bytes, t.In.Frames, t.In.Bytes)
 }
 
 // printConflicts prints what two hosts have that only one can, a line each.
