@@ -106,7 +106,9 @@ func (p *plane) shownNow() shown {
 
 // past is where a row of a revision comes from.
 func (s *shown) past(rev int64, origin fdb.Origin) (h history, age *int64) {
-	h = history{Revision: rev, Origin: origin.String()}
+	if rev != 0 {
+		h = history{Revision: rev, Origin: origin.String()}
+	}
 	since := s.journal.since(rev)
 	if since.IsZero() {
 		return h, new(int64)
@@ -151,8 +153,23 @@ func fdbRows(s shown, f filter) rows[fdbRow] {
 	if !s.tables.Network.Flood {
 		return out
 	}
+	revs := map[netip.AddrPort]int64{}
+	if f.stats {
+		revs = leasedBy(s.tables)
+	}
 	for _, v := range s.tables.FDB.VTEPs(s.tables.Network.VNI) {
-		add(fdb.Key{VNI: s.tables.Network.VNI}, fdb.Entry{VTEP: v, Rev: s.tables.Rev})
+		add(fdb.Key{VNI: s.tables.Network.VNI}, fdb.Entry{VTEP: v, Rev: revs[v.To]})
+	}
+	return out
+}
+
+// leasedBy are the revisions of VTEPs' leases. A VTEP without a subnet has none.
+func leasedBy(t *etcdsync.Tables) map[netip.AddrPort]int64 {
+	out := make(map[netip.AddrPort]int64, t.Peers.Len())
+	for _, p := range t.Peers.All() {
+		if p.VTEP != nil {
+			out[p.VTEP.To] = p.Rev
+		}
 	}
 	return out
 }
@@ -167,7 +184,7 @@ func (s *shown) fdbRow(k fdb.Key, e fdb.Entry, stats bool) fdbRow {
 			r.Port = e.VTEP.To.Port()
 		}
 	}
-	if stats && !k.MAC.IsZero() {
+	if stats {
 		r.history, r.Updated = s.past(e.Rev, e.Origin)
 		r.Used = r.Updated
 	}

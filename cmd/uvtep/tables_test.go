@@ -83,8 +83,8 @@ fd00:5::/64 via fd00:5:: dev uvtep.1 proto 86 metric 1024 onlink mtu 1430 pref m
 	}
 	const told = `0a:00:00:00:00:02 dev uvtep.1 dst 10.10.10.7 port 8472 used 20/20 rev 7 origin endpoint self permanent
 4a:4d:9d:3a:c5:f0 dev uvtep.1 dst 172.21.51.68 used 120/120 rev 3 origin lease self permanent
-00:00:00:00:00:00 dev uvtep.1 dst 10.10.10.7 port 8472 self permanent
-00:00:00:00:00:00 dev uvtep.1 dst 172.21.51.68 self permanent
+00:00:00:00:00:00 dev uvtep.1 dst 10.10.10.7 port 8472 used 120/120 self permanent
+00:00:00:00:00:00 dev uvtep.1 dst 172.21.51.68 used 120/120 rev 3 origin lease self permanent
 10.5.9.7 dev uvtep.1 lladdr 0a:00:00:00:00:02 used 20/20/20 probes 0 rev 7 origin endpoint PERMANENT
 10.5.10.0 dev uvtep.1 lladdr 4a:4d:9d:3a:c5:f0 used 120/120/120 probes 0 rev 3 origin lease PERMANENT
 10.5.10.0/24 via 10.5.10.0 dev uvtep.1 proto 86 onlink age 120sec rev 3 origin lease
