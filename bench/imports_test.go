@@ -52,6 +52,7 @@ var fences = []struct {
 	{"go.etcd.io/etcd/client/v3", []string{"etcdsync"}, "one place talks to etcd"},
 	{"go.etcd.io/etcd/server/v3/embed", []string{"etcdsync/embedded"}, "one place runs etcd"},
 	{"os/exec", []string{"bench/lab"}, "the agent runs no program"},
+	{"charm.land/bubbletea/v2", []string{"cmd/uvtep"}, "one command takes the whole screen"},
 	{"gonum.org/v1/plot", []string{"bench/chart"}, "pictures are no part of the program"},
 	{"golang.org/x/perf", []string{"bench/chart"}, "nor is reading benchmarks"},
 	{"github.com/google/gopacket", nil, "never in the program's per-frame path; tests only, so far"},

@@ -84,7 +84,7 @@ func newRoot() *cobra.Command {
 		newSubnets(),
 		newEndpoints(),
 		newDockerOpts(),
-		newStatus(),
+		newStatus(), newTop(),
 		newStats(),
 		newLink(),
 		newFDB(),
