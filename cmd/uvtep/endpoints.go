@@ -157,7 +157,11 @@ func newEndpointsDelete() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := s.DeleteStatic(ctx, vni, f.mac); err != nil {
+				err = s.DeleteStatic(ctx, vni, f.mac)
+				if errors.Is(err, etcdsync.ErrNoStatic) {
+					return fmt.Errorf("%w; `uvtep endpoints list` has those that there are", err)
+				}
+				if err != nil {
 					return err
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), "deleted", f.mac, "in VNI", vni)

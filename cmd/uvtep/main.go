@@ -106,7 +106,7 @@ func badArgsAreUsage(c *cobra.Command) {
 	}
 	c.Args = func(cmd *cobra.Command, a []string) error {
 		if err := args(cmd, a); err != nil {
-			return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+			return usageError{fmt.Errorf("%w; %s", err, meant(cmd, a))}
 		}
 		return nil
 	}
@@ -124,6 +124,20 @@ func badArgsAreUsage(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		badArgsAreUsage(sub)
 	}
+}
+
+// meant says what to write in the place of wrong arguments.
+func meant(cmd *cobra.Command, args []string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if len(args) > 0 && cmd.HasSubCommands() {
+		if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+			return fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), like[0])
+		}
+	}
+	if cmd.HasSubCommands() {
+		return fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	}
+	return fmt.Sprintf("write `%s`, or see `%s --help`", strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.CommandPath())
 }
 
 // predecessor turns the command line of uvtep's predecessor, `-etcdEndpoint

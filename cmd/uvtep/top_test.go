@@ -86,6 +86,9 @@ func TestTopFitsEveryTerminal(t *testing.T) {
 		if len(lines) > max(1, size.Height) {
 			t.Errorf("%v: got %d lines", size, len(lines))
 		}
+		if last := lines[len(lines)-1]; size.Height > 4 && !strings.HasPrefix(topKeys, last[:min(len(last), len(topKeys))]) {
+			t.Errorf("%v: the last line is %q, want the keys", size, last)
+		}
 		for _, l := range lines {
 			if n := utf8.RuneCountInString(l); n > size.Width {
 				t.Errorf("%v: got %d columns in %q", size, n, l)

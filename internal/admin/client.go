@@ -132,7 +132,7 @@ func explain(socket string, err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no agent at %s; start `uvtep run`, or say where with --admin-socket", socket)
+		return fmt.Errorf("no agent at %s; start `uvtep run`, or say where with --admin-socket (one that waits for etcd the first time has no socket yet: see its log)", socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("not allowed to open %s: %s", socket, advice(socket))
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
