@@ -97,14 +97,15 @@ type follower struct {
 	publish func(*Tables)
 	origins *Origins // its mu is held while rows change
 
-	at     header       // how far the tables are
-	loaded bool         // the first list is complete, or there are tables of the last run
-	stale  bool         // there was no list yet: these are the tables of the last run
-	heard  time.Time    // when etcd last told something, or that there is nothing to tell
-	due    *timer       // when to publish what has changed
-	sent   time.Time    // when that was done last
-	keep   *timer       // when to keep it on disk
-	keeper *cacheKeeper // nil: nobody wants it kept
+	at      header       // how far the tables are
+	loaded  bool         // the first list is complete, or there are tables of the last run
+	stale   bool         // there was no list yet: these are the tables of the last run
+	heard   time.Time    // when etcd last told something, or that there is nothing to tell
+	reading reading      // how far the list is
+	due     *timer       // when to publish what has changed
+	sent    time.Time    // when that was done last
+	keep    *timer       // when to keep it on disk
+	keeper  *cacheKeeper // nil: nobody wants it kept
 
 	hold  time.Duration
 	until time.Time // lists are not believed in full before; zero: they are

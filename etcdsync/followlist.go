@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
@@ -16,6 +17,7 @@ func (f *follower) list(ctx context.Context) error {
 		f.in.thaw()
 	}
 	f.in.begin()
+	f.reading = reading{told: time.Now()}
 	at, err := f.store.list(ctx, "", f.page)
 	if err != nil {
 		return err
@@ -43,6 +45,25 @@ func (f *follower) page(at header, kvs []*mvccpb.KeyValue) {
 	f.compare(at)
 	for _, kv := range kvs {
 		f.in.list(f.store.name(kv), kv)
+	}
+	f.reading.add(f.log, len(kvs))
+}
+
+// tellEvery is how often a list that takes long is told of.
+const tellEvery = 2 * time.Second
+
+// reading is how far a list is.
+type reading struct {
+	keys int
+	told time.Time // when that was said last, or the list begun
+}
+
+// add counts keys, and says now and then how many there are so far.
+func (r *reading) add(log zerolog.Logger, keys int) {
+	r.keys += keys
+	if now := time.Now(); now.Sub(r.told) >= tellEvery {
+		r.told = now
+		log.Info().Int("keys", r.keys).Msg("reading the network from etcd")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 )
@@ -28,6 +29,9 @@ type Probe struct {
 	Bytes    int64         // of each TCP transfer; 0 means 4 MiB
 	Patience time.Duration // until a pair's first answer; 0 means 10 s
 	Stall    time.Duration // for one TCP transfer; 0 means 30 s
+	// Step, if not nil, is told of each pair that is done with: with pings, which
+	// are done by several at once, then with its transfer.
+	Step func(what string, done, of int)
 }
 
 func (p Probe) withDefaults() Probe {
@@ -57,14 +61,25 @@ func (l *Lab) Check(ctx context.Context, p Probe) Report {
 		}
 	}
 	var wg sync.WaitGroup
+	var pinged atomic.Int32
 	for i := range r {
-		wg.Go(func() { r[i].ping(ctx, p) })
+		wg.Go(func() {
+			r[i].ping(ctx, p)
+			p.step("pairs pinged", int(pinged.Add(1)), len(r))
+		})
 	}
 	wg.Wait()
 	for i := range r {
 		r[i].transfer(ctx, p)
+		p.step("pairs have sent", i+1, len(r))
 	}
 	return r
+}
+
+func (p Probe) step(what string, done, of int) {
+	if p.Step != nil {
+		p.Step(what, done, of)
+	}
 }
 
 func (p *Pair) ping(ctx context.Context, probe Probe) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +24,7 @@ type RunConfig struct {
 	Block      [][2]int  // numbers of hosts between which UDP 4789 is dropped, both ways; 0 stands for every host
 	Keep       bool      // leave the lab up until ctx ends
 	Out        io.Writer // progress and report; nil discards
+	Live       bool      // Out is a terminal: tell how far things are on a line that is written over
 }
 
 // Run is the main job on one machine: it builds a lab with an agent a host and
@@ -36,7 +39,8 @@ func Run(ctx context.Context, cfg RunConfig) (err error) {
 	if cfg.Out == nil {
 		cfg.Out = io.Discard
 	}
-	p := progress{out: cfg.Out, start: time.Now()}
+	p := &progress{out: cfg.Out, live: cfg.Live, start: time.Now()}
+	cfg.Probe.Step = p.step
 	l, err := New(ctx, cfg.Config)
 	if err != nil {
 		return err
@@ -65,12 +69,12 @@ func Run(ctx context.Context, cfg RunConfig) (err error) {
 }
 
 // populate starts what lives on the hosts.
-func (l *Lab) populate(ctx context.Context, cfg RunConfig, p progress) error {
+func (l *Lab) populate(ctx context.Context, cfg RunConfig, p *progress) error {
 	if err := l.blockPairs(cfg.Block, p); err != nil {
 		return err
 	}
 	p.say("starting %d agents, the first with the embedded etcd", len(l.Hosts))
-	if err := l.StartAgents(ctx); err != nil {
+	if err := l.startAgents(ctx, p); err != nil {
 		return err
 	}
 	for _, h := range l.Hosts {
@@ -84,7 +88,7 @@ func (l *Lab) populate(ctx context.Context, cfg RunConfig, p progress) error {
 }
 
 // blockPairs drops the overlay's datagrams between pairs of hosts.
-func (l *Lab) blockPairs(pairs [][2]int, p progress) error {
+func (l *Lab) blockPairs(pairs [][2]int, p *progress) error {
 	for _, pair := range pairs {
 		for _, id := range pair {
 			if id < 0 || id > len(l.Hosts) {
@@ -130,7 +134,7 @@ func blockBetween(a, b *Host) error {
 }
 
 // conclude says what came of it, and after a failure what the agents said last.
-func (l *Lab) conclude(p progress, report Report, err error) {
+func (l *Lab) conclude(p *progress, report Report, err error) {
 	if err == nil {
 		p.say("all %d pairs got through", len(report))
 		return
@@ -142,7 +146,7 @@ func (l *Lab) conclude(p progress, report Report, err error) {
 }
 
 // keep says how to look around, and waits.
-func (l *Lab) keep(ctx context.Context, p progress) {
+func (l *Lab) keep(ctx context.Context, p *progress) {
 	h := l.Hosts[0]
 	fmt.Fprintf(p.out, `
 The lab stays up until Ctrl-C. Logs and state are in %[1]s. To look around:
@@ -161,14 +165,65 @@ The lab stays up until Ctrl-C. Logs and state are in %[1]s. To look around:
 	<-ctx.Done()
 }
 
-// progress prints lines with the time since the start.
-type progress struct {
-	out   io.Writer
-	start time.Time
+// startAgents is StartAgents, told of as it goes.
+func (l *Lab) startAgents(ctx context.Context, p *progress) error {
+	var ready atomic.Int32
+	start := func(h *Host) error {
+		err := h.StartAgent(ctx)
+		p.step("agents ready", int(ready.Add(1)), len(l.Hosts))
+		return err
+	}
+	if err := start(l.Hosts[0]); err != nil {
+		return err
+	}
+	return l.each(func(h *Host) error {
+		if h.ID == 1 {
+			return nil
+		}
+		return start(h)
+	})
 }
 
-func (p progress) say(format string, args ...any) {
+// progress prints lines with the time since the start, and on a terminal how far
+// things are in between. It may be used by several goroutines at once.
+type progress struct {
+	out   io.Writer
+	live  bool
+	start time.Time
+
+	mu   sync.Mutex
+	open bool // a line is to be written over; guarded by mu
+}
+
+// overwrite goes to the beginning of the line and clears it (ECMA-48).
+const overwrite = "\r\x1b[K"
+
+func (p *progress) say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.close()
 	fmt.Fprintf(p.out, "%5.1fs  %s\n", time.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// step tells that so many of something are done.
+func (p *progress) step(what string, done, of int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.live {
+		return
+	}
+	fmt.Fprintf(p.out, "%s%5.1fs  %d of %d %s", overwrite, time.Since(p.start).Seconds(), done, of, what)
+	if p.open = true; done == of {
+		p.close()
+	}
+}
+
+// close takes back the line that is to be written over. mu is held.
+func (p *progress) close() {
+	if p.open {
+		_, _ = io.WriteString(p.out, overwrite)
+	}
+	p.open = false
 }
 
 func firstLine(s string) string {

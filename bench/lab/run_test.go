@@ -262,3 +262,22 @@ func TestKernelPeerForgetsARemovedHost(t *testing.T) {
 		t.Errorf("got %d failed pairs, want %d", got, want)
 	}
 }
+
+func TestProgressIsWrittenOverOnATerminalAlone(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		var out strings.Builder
+		p := &progress{out: &out, live: live, start: time.Now()}
+		p.step("agents ready", 1, 3)
+		p.say("so far")
+		p.step("agents ready", 3, 3)
+		p.say("done")
+		want := "  0.0s  so far\n  0.0s  done\n"
+		if live {
+			want = overwrite + "  0.0s  1 of 3 agents ready" + overwrite + "  0.0s  so far\n" +
+				overwrite + "  0.0s  3 of 3 agents ready" + overwrite + "  0.0s  done\n"
+		}
+		if out.String() != want {
+			t.Errorf("live %v: got %q, want %q", live, out.String(), want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ func newLab() *cobra.Command {
 			if cfg.Bin, err = os.Executable(); err != nil {
 				return err
 			}
-			cfg.Out = cmd.OutOrStdout()
+			cfg.Out, cfg.Live = cmd.OutOrStdout(), onTerminal(cmd.OutOrStdout())
 			withoutTwins()
 			return lab.Run(cmd.Context(), cfg)
 		},
