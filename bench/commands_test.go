@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -48,6 +49,10 @@ var commandMasks = []struct {
 	{regexp.MustCompile(`(features +).*`), "${1}LIST"},
 	{regexp.MustCompile(`(index +)\d+`), "${1}N"},
 	{regexp.MustCompile(`(source_ports 8: ).*`), "${1}LIST"},
+	{regexp.MustCompile(`(?m)^( +(multi_queue|steady_flows|vnet_hdr|tso|uso|udp_segment|udp_gro|mmsg|ppoll|priority) +)(yes|no).*`), "${1}YES OR NO"},
+	{regexp.MustCompile(`(?m)^( +(recv|send)_buffer +)\d+ bytes.*`), "${1}N bytes"},
+	{regexp.MustCompile(`(?m)^( +queues +)\d+, for \d+ lanes`), "${1}N, for N lanes"},
+	{regexp.MustCompile(`(?m)^WARNING: \S+ (is not in use|has \d+ of).*\n`), ""}, // what the kernel here does not have
 	{regexp.MustCompile(`(?m)[ \t]+$`), ""},
 }
 
@@ -166,6 +171,25 @@ func TestTablesAreFollowed(t *testing.T) {
 	if n := strings.Count(lines.Output(), "\n"); n != 3 {
 		t.Errorf("got %d lines, want one at first and one a change:\n%s", n, lines.Output())
 	}
+	etcdIsMissed(ctx, t, h, l.Hosts[1])
+}
+
+// etcdIsMissed stops the agent that etcd is in, and sees another one's status
+// say so.
+func etcdIsMissed(ctx context.Context, t *testing.T, with, without *lab.Host) {
+	t.Helper()
+	var before struct{ Warnings []string }
+	must(t, json.Unmarshal([]byte(uvtep(ctx, t, without, "status", "-j")), &before))
+	if text := strings.Join(before.Warnings, "\n"); strings.Contains(text, "etcd") {
+		t.Errorf("while all is well: got %q", text)
+	}
+	must(t, with.Agent.Signal(syscall.SIGTERM), with.Agent.Wait(ctx))
+	away := regexp.MustCompile(`(?s)  etcd +away since \S+, heard up to revision \d+; http.*` +
+		`revision \d+, stale since .*WARNING: etcd has not answered since \S+ \(.* ago\): what is known stays in force`)
+	eventually(ctx, t, "the status says that etcd is away", func() (bool, string) {
+		out := uvtep(ctx, t, without, "status")
+		return away.MatchString(out), out
+	})
 }
 
 func TestAgentThatHangsIsToldOf(t *testing.T) {
