@@ -62,11 +62,11 @@ func TestCommandsPrintWhatIsWrittenDown(t *testing.T) {
 	l, ctx := newNetwork(t, lab.Config{Hosts: 2})
 	must(t, os.Chmod(filepath.Dir(program), 0o755))
 	h := l.Hosts[0]
-	names := map[string]string{h.AdminSocket: "SOCKET", l.Dir: "DIR"}
+	names := []string{h.AdminSocket, "SOCKET", l.Dir, "DIR"} // the socket first: it is in the folder
 	for i, h := range l.Hosts {
 		link, err := h.Link(h.TAP)
 		must(t, err)
-		names[link.MAC.String()] = fmt.Sprintf("HOST%d", i+1)
+		names = append(names, link.MAC.String(), fmt.Sprintf("HOST%d", i+1))
 	}
 	t.Setenv("UVTEP_ADMIN_SOCKET", h.AdminSocket)
 	t.Setenv("UVTEP_ETCD_ENDPOINTS", l.EtcdURLs()[0])
@@ -96,11 +96,12 @@ func TestCommandsPrintWhatIsWrittenDown(t *testing.T) {
 }
 
 // ran runs a command of the file and returns what it printed, masked, and its
-// exit status.
-func ran(ctx context.Context, t *testing.T, h *lab.Host, command string, names map[string]string) string {
+// exit status. names are what differs from run to run and what stands for it, in
+// turn.
+func ran(ctx context.Context, t *testing.T, h *lab.Host, command string, names []string) string {
 	t.Helper()
-	for name, as := range names {
-		command = strings.ReplaceAll(command, as, name)
+	for i := 0; i < len(names); i += 2 {
+		command = strings.ReplaceAll(command, names[i+1], names[i])
 	}
 	line, unprivileged := strings.CutPrefix(command, "as nobody ")
 	words := strings.Fields(strings.TrimPrefix(line, "uvtep"))
@@ -110,9 +111,7 @@ func ran(ctx context.Context, t *testing.T, h *lab.Host, command string, names m
 	} else {
 		code, said = runOn(ctx, t, h, words...)
 	}
-	for name, as := range names {
-		said = strings.ReplaceAll(said, name, as)
-	}
+	said = strings.NewReplacer(names...).Replace(said)
 	for _, m := range commandMasks {
 		said = m.what.ReplaceAllString(said, m.as)
 	}

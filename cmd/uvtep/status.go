@@ -25,6 +25,7 @@ func newStatus() *cobra.Command {
 			"is not as it should be and what to do.",
 		Example: "  uvtep status\n  uvtep status -w\n  uvtep status -j | jq '.warnings[]'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			colours := onColours(cmd.OutOrStdout())
 			return l.repeat(cmd, func(w io.Writer) error {
 				var v statusView
 				if err := admin.Get(cmd.Context(), l.socket, statusPath, &v); err != nil {
@@ -33,7 +34,7 @@ func newStatus() *cobra.Command {
 				if l.asJSON {
 					return printJSON(w, v)
 				}
-				return printStatus(w, v, time.Now())
+				return printStatus(w, v, time.Now(), colours)
 			})
 		},
 	}
@@ -42,7 +43,7 @@ func newStatus() *cobra.Command {
 }
 
 // printStatus prints a status for people.
-func printStatus(w io.Writer, v statusView, now time.Time) error {
+func printStatus(w io.Writer, v statusView, now time.Time, colours bool) error {
 	b := new(strings.Builder)
 	line := func(name, format string, a ...any) { fmt.Fprintf(b, "  %-10s %s\n", name, fmt.Sprintf(format, a...)) }
 	fmt.Fprintf(b, "uvtep %s, up %s\n", v.Version, roughly(now.Sub(v.Since)))
@@ -58,7 +59,11 @@ func printStatus(w io.Writer, v statusView, now time.Time) error {
 	line("answered", "%s/s", count(v.Rates.Answered))
 	line("dropped", "%s", v.Rates.drops())
 	for _, text := range v.Warnings {
-		fmt.Fprintf(b, "WARNING: %s\n", text)
+		mark := "WARNING:"
+		if colours {
+			mark = red(mark)
+		}
+		fmt.Fprintf(b, "%s %s\n", mark, text)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -35,7 +35,7 @@ func TestAStatusIsOneScreen(t *testing.T) {
 	v := someStatus()
 	v.Warnings = []string{"something; do something"}
 	var b strings.Builder
-	if err := printStatus(&b, v, v.Since.Add(26*time.Hour)); err != nil {
+	if err := printStatus(&b, v, v.Since.Add(26*time.Hour), false); err != nil {
 		t.Fatal(err)
 	}
 	const want = `uvtep 1.2, up 1d2h
@@ -59,6 +59,10 @@ WARNING: something; do something
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+	var coloured strings.Builder
+	if err := printStatus(&coloured, v, v.Since.Add(26*time.Hour), true); err != nil || coloured.String() != strings.Replace(want, "WARNING:", red("WARNING:"), 1) {
+		t.Errorf("in colours: %v, got\n%q", err, coloured.String())
 	}
 	if n := strings.Count(b.String(), "\n"); n > 24 {
 		t.Errorf("%d lines: more than a screen", n)

@@ -92,6 +92,10 @@ func onTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
+// onColours reports whether what is written may have colours: on a terminal, and
+// not where somebody said that there shall be none (no-color.org).
+func onColours(w io.Writer) bool { return onTerminal(w) && os.Getenv("NO_COLOR") == "" }
+
 // printJSON prints a value as indented JSON.
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
