@@ -61,6 +61,11 @@ type trafficView struct {
 	In  verdictView `json:"in"`  // into the TAP
 }
 
+func (t *trafficView) add(o trafficView) {
+	t.Out.add(o.Out)
+	t.In.add(o.In)
+}
+
 // vtepView is the traffic with one VTEP.
 type vtepView struct {
 	VTEP netip.Addr `json:"vtep"`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"time"
 
@@ -55,8 +56,42 @@ type topReading struct {
 // readTop looks at the agent.
 func readTop(ctx context.Context, socket string) topReading {
 	r := topReading{at: time.Now()}
+	var list each[statsView]
 	if r.err = admin.Get(ctx, socket, statusPath, &r.status); r.err == nil {
-		r.err = admin.Get(ctx, socket, statsPath, &r.stats)
+		r.err = admin.Get(ctx, socket, statsPath, &list)
 	}
+	r.stats = sumOf(list)
 	return r
+}
+
+// sumOf is what all networks of an agent counted together, as far as top shows it.
+func sumOf(list []statsView) statsView {
+	sum := statsView{Verdicts: map[string]verdictView{}}
+	at := map[netip.Addr]int{} // in sum.VTEPs
+	for i, v := range list {
+		if i == 0 {
+			sum.TAP = v.TAP
+		}
+		for name, n := range v.Verdicts {
+			n.add(sum.Verdicts[name])
+			sum.Verdicts[name] = n
+		}
+		for i, l := range v.Lanes {
+			if i == len(sum.Lanes) {
+				sum.Lanes = append(sum.Lanes, laneView{})
+			}
+			sum.Lanes[i].add(l.trafficView)
+			sum.Lanes[i].Dropped += l.Dropped
+		}
+		for _, p := range v.VTEPs {
+			n, known := at[p.VTEP]
+			if !known {
+				n = len(sum.VTEPs)
+				at[p.VTEP] = n
+				sum.VTEPs = append(sum.VTEPs, vtepView{VTEP: p.VTEP})
+			}
+			sum.VTEPs[n].add(p.trafficView)
+		}
+	}
+	return sum
 }

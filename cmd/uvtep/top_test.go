@@ -176,3 +176,21 @@ func TestASparklineIsAsHighAsTheHighest(t *testing.T) {
 		}
 	}
 }
+
+func TestTopAddsUpTheNetworksOfAnAgent(t *testing.T) {
+	a, b := topLook(0, 10, 20, 1).stats, topLook(0, 5, 0, 2).stats
+	b.Lanes = append(b.Lanes, laneView{Dropped: 4})
+	got := sumOf([]statsView{a, b})
+	if f := got.Verdicts["Forward"]; f.Frames != 35 || f.Bytes != 3500 || got.Verdicts["DropSpoofed"].Frames != 3 {
+		t.Errorf("verdicts: got %v", got.Verdicts)
+	}
+	if len(got.VTEPs) != 2 || got.VTEPs[0].Out.Frames != 15 || got.VTEPs[1].Out.Frames != 20 {
+		t.Errorf("VTEPs: got %v", got.VTEPs)
+	}
+	if len(got.Lanes) != 2 || got.Lanes[0].Out.Frames != 35 || got.Lanes[0].Dropped != 3 || got.Lanes[1].Dropped != 4 {
+		t.Errorf("lanes: got %v", got.Lanes)
+	}
+	if sumOf([]statsView{a}).TAP != "uvtep.1" || a.Verdicts["Forward"].Frames != 30 {
+		t.Error("the only network is not as it was")
+	}
+}
