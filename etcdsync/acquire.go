@@ -48,7 +48,7 @@ func (r *Registration) first(ctx context.Context, assumed subnets) error {
 		case err == nil:
 			r.store.outage.over()
 			return nil
-		case lacksSubnet(err):
+		case lacksSubnet(err), errors.Is(err, ErrOutdated):
 			return err
 		}
 		if !errors.Is(err, errRaced) && trial.Err() == nil {

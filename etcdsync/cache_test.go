@@ -5,7 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -312,6 +315,26 @@ func TestAStartWithoutEtcdWaitsWithoutASubnetThatFits(t *testing.T) {
 			t.Errorf("previous %q: got %v, %v before the time was over", previous, r, err)
 		}
 		cancel()
+	}
+}
+
+// A start that took the network of the last run for granted hears at once that
+// etcd has another, also one that has no subnet to go on with.
+func TestAStartHearsThatTheNetworkIsAnother(t *testing.T) {
+	e := startEtcd(t)
+	e.put(configKey, `{"Network":"10.77.0.0/16","Backend":{"Type":"vxlan","VNI":7}}`)
+	for _, previous := range []netip.Prefix{{}, prefix("10.10.7.0/24")} {
+		s, _ := e.store()
+		c := claim(1)
+		c.Unconfirmed, c.Previous, c.Grace = true, previous, time.Minute
+		ctx, cancel := context.WithTimeout(e.ctx, 5*time.Second)
+		if r, err := s.Acquire(ctx, c); !errors.Is(err, ErrOutdated) {
+			t.Errorf("previous %v: got %v, %v", previous, r, err)
+		}
+		cancel()
+	}
+	if keys := e.names(""); !slices.Equal(keys, []string{configKey}) {
+		t.Errorf("written for the network of before: %v", keys)
 	}
 }
 
