@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -116,7 +117,9 @@ func (r *roster) admit(mac ether.Addr, now time.Time) *resident {
 		if r.moved(mac, e, now) {
 			return nil
 		}
-		s.seq = e.Seq + 1
+		if s.seq = e.Seq; s.seq < math.MaxUint64 { // of two with the highest the later one counts
+			s.seq++
+		}
 	}
 	r.stations[mac] = s
 	r.dirty[mac] = struct{}{}

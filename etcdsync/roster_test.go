@@ -202,6 +202,18 @@ func TestAStationMoves(t *testing.T) {
 	v.a.wants(mac(7), `{"IPs":[],"Seq":2,"Schema":1}`)
 }
 
+// The highest Seq there is, which only a fault or an attack writes, pins a
+// station to nowhere.
+func TestAStationMovesOnFromTheHighestSeq(t *testing.T) {
+	v := newVillage(t)
+	highest := `{"IPs":[],"Seq":18446744073709551615,"Schema":1}`
+	v.put(endpointsDir(nodeA, 1)+mac(7).String(), highest)
+	v.spread()
+	v.b.sees(mac(7))
+	v.b.wants(mac(7), highest)
+	(&world{TB: t, h: v.h, in: v.a.in}).wantEntry(v.a.tables, 1, mac(7), "192.0.2.2:4789")
+}
+
 // What a host wrote before it saw a newer word is not taken for the loss of
 // what it has written since.
 func TestTablesThatAreOlderThanAnAnnouncementTakeNothingAway(t *testing.T) {
