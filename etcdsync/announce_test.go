@@ -267,3 +267,25 @@ func TestAStationsLastFramesDoNotBringItBack(t *testing.T) {
 	v.a.wants(mac(7), "")
 	v.b.wants(mac(7), `{"IPs":[],"Seq":1,"Schema":1}`)
 }
+
+// While etcd is away nobody takes in sightings, and nobody asks: that time is no
+// silence.
+func TestAnOutageOfEtcdForgetsNoStation(t *testing.T) {
+	v, b := newVillage(t), new(bridge)
+	e := looker(v, b)
+	v.a.sees(mac(7), "10.10.9.7")
+	e.look(v.now)
+	v.now = v.now.Add(2 * defaultMaxAge)
+	e.look(v.now)
+	v.settle()
+	v.a.wants(mac(7), `{"IPs":["10.10.9.7"],"Seq":0,"Schema":1}`)
+	for range int(defaultMaxAge / ageEvery) {
+		v.now = v.now.Add(ageEvery)
+		e.look(v.now)
+	}
+	v.settle()
+	v.a.wants(mac(7), "")
+	if n := len(b.asked); n != 4 {
+		t.Errorf("asked %d times before it was forgotten, want 4", n)
+	}
+}

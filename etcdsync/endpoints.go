@@ -58,6 +58,7 @@ type Endpoints struct {
 	wrote time.Time // last
 	aged  time.Time
 	again time.Time
+	saw   time.Time // when sightings were taken in last
 }
 
 // ownKey is a key of this host as etcd has it. A deleted one is remembered
@@ -222,6 +223,10 @@ func (e *Endpoints) look(now time.Time) {
 		return
 	}
 	t := e.news()
+	if deaf := now.Sub(e.saw); !e.saw.IsZero() && deaf > ageEvery { // etcd was away
+		e.roster.excuse(deaf)
+	}
+	e.saw = now
 	e.stations.Drain(func(mac ether.Addr, ip netip.Addr) { e.roster.see(mac, ip, now) })
 	if t != nil {
 		first := e.roster.tables == nil

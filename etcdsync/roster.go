@@ -280,6 +280,16 @@ func (r *roster) age(now time.Time) (ask []question) {
 	return ask
 }
 
+// excuse takes time in which nobody listened for no station's silence.
+func (r *roster) excuse(deaf time.Duration) {
+	for _, s := range r.stations {
+		s.seen = s.seen.Add(deaf)
+		for i := range s.ips {
+			s.ips[i].told = s.ips[i].told.Add(deaf)
+		}
+	}
+}
+
 func (r *roster) part(of float64) time.Duration { return time.Duration(of * float64(r.maxAge)) }
 
 // value is what is to be announced of a station; ok is false for nothing.
