@@ -18,9 +18,10 @@ const closeTimeout = 5 * time.Second
 
 // Server is a running etcd. Its peer port is a free one on loopback.
 type Server struct {
-	etcd   *embed.Etcd
-	rpc    *grpc.Server
-	failed chan error
+	etcd    *embed.Etcd
+	serving chan struct{} // closed when there is an rpc
+	rpc     *grpc.Server
+	failed  chan error
 }
 
 // Start runs a server and returns when it serves clients, or when ctx ends.
@@ -30,16 +31,15 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	shrinkWAL()
-	s := &Server{failed: make(chan error, 1)}
+	s := &Server{failed: make(chan error, 1), serving: make(chan struct{})}
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(c.Log, s.fail))
-	rpc := make(chan *grpc.Server, 1)
-	cfg.ServiceRegister = func(g *grpc.Server) { rpc <- g }
+	cfg.ServiceRegister = func(g *grpc.Server) { s.rpc = g; close(s.serving) }
 	if s.etcd, err = s.launch(ctx, cfg); err != nil {
 		return nil, err
 	}
 	go s.watch()
 	select {
-	case s.rpc = <-rpc:
+	case <-s.serving:
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), s.Close())
 	case err := <-s.failed:
@@ -113,18 +113,21 @@ func (s *Server) Err() <-chan error { return s.failed }
 // Close stops the server; its data stays. Clients lose their connections at
 // once, as they would if the process ended.
 func (s *Server) Close() error {
-	if s.rpc != nil {
-		s.rpc.Stop() // etcd's own Close waits seconds for watches to end
-	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		s.etcd.Close()
 	}()
-	select {
-	case <-done:
-		return nil
-	case <-time.After(closeTimeout):
-		return errors.New("embedded etcd does not stop")
+	serving, timeout := s.serving, time.After(closeTimeout)
+	for {
+		select {
+		case <-serving: // by now, or in a moment: etcd has been launched
+			s.rpc.Stop() // etcd's own Close waits seconds for watches to end
+			serving = nil
+		case <-done:
+			return nil
+		case <-timeout:
+			return errors.New("embedded etcd does not stop")
+		}
 	}
 }

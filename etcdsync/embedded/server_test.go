@@ -152,3 +152,39 @@ func TestItIsQuietUnlessAsked(t *testing.T) {
 		})
 	}
 }
+
+// closing is a context that ends between the two moments at which Start asks:
+// when etcd has been launched, and serves nobody yet.
+type closing struct {
+	context.Context
+	asked int
+	then  func()
+}
+
+func (c *closing) Done() <-chan struct{} {
+	if c.asked++; c.asked == 1 {
+		return nil
+	}
+	c.then()
+	ended := make(chan struct{})
+	close(ended)
+	return ended
+}
+
+func TestAStartThatIsCalledOffDoesNotWaitForWatches(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	s := start(t, embedded.Config{Listen: "http://127.0.0.1:0", Dir: t.TempDir()})
+	c := embedded.Config{Listen: s.Endpoint(), NoSync: true}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 { // a watch may come too late
+		c.Dir = t.TempDir()
+		client := dial(t, c.Listen)
+		late := &closing{Context: t.Context(), then: func() { go client.Watch(t.Context(), "k") }}
+		if _, err := embedded.Start(late, c); err != nil {
+			t.Errorf("got %v, want nil: the context has no error of its own", err)
+		}
+		client.Close()
+	}
+}
