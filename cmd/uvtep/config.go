@@ -16,6 +16,7 @@ import (
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/etcdsync"
+	"github.com/uvtep/uvtep/etcdsync/embedded"
 	"github.com/uvtep/uvtep/internal/hostnet"
 	"github.com/uvtep/uvtep/internal/wait"
 )
@@ -237,6 +238,11 @@ func (r *runFlags) validate() error {
 	check(r.network.validate())
 	check(r.checkNames())
 	var err error
+	if r.embedded {
+		if err := embedded.CheckListen(r.embeddedListen); err != nil {
+			fault("--embedded-etcd-listen %q: %w", r.embeddedListen, err)
+		}
+	}
 	r.owns, err = r.ownFlags.parse(r.names)
 	check(err)
 	if r.noSubnet && r.subnet.String() != "" {

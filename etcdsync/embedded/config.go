@@ -50,7 +50,7 @@ var shrinkWAL = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes })
 func (c Config) etcd() (*embed.Config, error) {
 	listen, err := parseListen(c.Listen)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("embedded etcd: listen on %q: %w", c.Listen, err)
 	}
 	if c.Dir == "" {
 		return nil, errors.New("embedded etcd: no directory for its data")
@@ -72,23 +72,29 @@ func (c Config) etcd() (*embed.Config, error) {
 	return e, nil
 }
 
+// CheckListen reports what is wrong with a listen URL.
+func CheckListen(s string) error {
+	_, err := parseListen(s)
+	return err
+}
+
 // parseListen checks a listen URL: etcd would take it, and clients could
 // reach it.
 func parseListen(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return nil, fmt.Errorf("embedded etcd: listen on %q: %w", s, err)
+		return nil, err
 	}
 	_, addrErr := netip.ParseAddr(u.Hostname())
 	switch {
 	case u.Scheme != "http":
-		return nil, fmt.Errorf("embedded etcd: listen on %q: want http://ADDRESS:PORT; for TLS run etcd itself", s)
+		return nil, errors.New("want http://ADDRESS:PORT; for TLS run etcd itself")
 	case u.Port() == "":
-		return nil, fmt.Errorf("embedded etcd: listen on %q: the port is missing", s)
+		return nil, errors.New("the port is missing")
 	case addrErr != nil && u.Hostname() != "localhost":
-		return nil, fmt.Errorf("embedded etcd: listen on %q: want an IP address, not a name", s)
+		return nil, errors.New("want an IP address, not a name")
 	case u.Path != "" && u.Path != "/":
-		return nil, fmt.Errorf("embedded etcd: listen on %q: a path makes no sense here", s)
+		return nil, errors.New("a path makes no sense here")
 	}
 	u.Path = ""
 	return u, nil
