@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/uvtep/uvtep/arpproxy"
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/fdb"
@@ -36,15 +38,16 @@ type roster struct {
 	log    zerolog.Logger
 	alarm  zerolog.Logger // limited, since stations can set it off
 
-	tables   *Tables // latest; nil: nothing is known of others yet
-	stations map[ether.Addr]*resident
-	owners   map[netip.Addr]ether.Addr // of the residents' addresses
-	dirty    map[ether.Addr]struct{}   // what is to be announced of them may have changed
-	lost     bool                      // a station is elsewhere now, or so it seems
-	past     *restless
-	full     bool // there were too many stations, and that was said
-	crowded  bool // a station had too many addresses, and that was said
-	refused  map[ether.Addr]time.Time
+	tables    *Tables // latest; nil: nothing is known of others yet
+	stations  map[ether.Addr]*resident
+	owners    map[netip.Addr]ether.Addr // of the residents' addresses
+	dirty     map[ether.Addr]struct{}   // what is to be announced of them may have changed
+	contested map[ether.Addr]struct{}   // they have addresses that are others'
+	lost      bool                      // a station is elsewhere now, or so it seems
+	past      *restless
+	full      bool // there were too many stations, and that was said
+	crowded   bool // a station had too many addresses, and that was said
+	refused   map[ether.Addr]time.Time
 }
 
 // resident is a station behind this host.
@@ -73,7 +76,7 @@ func newRoster(vni encap.VNI, mac ether.Addr, log zerolog.Logger) *roster {
 	return &roster{
 		vni: vni, mac: mac, name: "this host", maxAge: defaultMaxAge, log: log, alarm: limited(log),
 		stations: make(map[ether.Addr]*resident), owners: make(map[netip.Addr]ether.Addr),
-		dirty: make(map[ether.Addr]struct{}), past: newRestless(), refused: make(map[ether.Addr]time.Time),
+		dirty: make(map[ether.Addr]struct{}), contested: make(map[ether.Addr]struct{}), past: newRestless(), refused: make(map[ether.Addr]time.Time),
 	}
 }
 
@@ -156,8 +159,12 @@ func (r *roster) bind(mac ether.Addr, s *resident, ip netip.Addr, now time.Time)
 		s.ips[i].told = now
 		return
 	}
-	if b, ok := r.tables.ARP.Lookup(r.vni, ip); ok && b.Origin != fdb.Endpoint && b.MAC != mac {
-		return // no station takes what a host or the operator has; the proxy counts it
+	if b, taken := r.elsewhere(ip, mac); taken {
+		if b.Origin != fdb.Endpoint {
+			return // no station takes what a host or the operator has; the proxy counts it
+		}
+		r.alarm.Error().Stringer("vni", r.vni).Stringer("ip", ip).Strs("macs", []string{b.MAC.String(), mac.String()}).
+			Msg("a station here says that it has an IP address of another host's station; not announced before that lets it go")
 	}
 	if len(s.ips) >= maxResidentIPs {
 		if !r.crowded {
@@ -183,6 +190,16 @@ func (r *roster) bind(mac ether.Addr, s *resident, ip netip.Addr, now time.Time)
 	r.dirty[mac] = struct{}{}
 }
 
+// elsewhere returns the binding of an address to another host's station. Whoever
+// had it first has it, however old its own key is.
+func (r *roster) elsewhere(ip netip.Addr, mac ether.Addr) (arpproxy.Binding, bool) {
+	if r.tables == nil {
+		return arpproxy.Binding{}, false
+	}
+	b, ok := r.tables.ARP.Lookup(r.vni, ip)
+	return b, ok && b.MAC != mac
+}
+
 func (r *roster) unbind(mac ether.Addr, ip netip.Addr) {
 	delete(r.owners, ip)
 	s := r.stations[mac]
@@ -198,6 +215,8 @@ func (s *resident) index(ip netip.Addr) int {
 // have been taken in: a frame of a station that has left would bring it back.
 func (r *roster) hear(t *Tables, now time.Time) {
 	r.tables = t
+	maps.Copy(r.dirty, r.contested)
+	clear(r.contested)
 	for mac, s := range r.stations {
 		e, ok := t.FDB.Lookup(r.vni, mac)
 		switch {
@@ -300,6 +319,10 @@ func (r *roster) value(mac ether.Addr) (v endpointValue, ok bool) {
 	}
 	v = endpointValue{seq: s.seq, since: s.since.UTC().Truncate(time.Second)}
 	for _, a := range s.ips {
+		if _, taken := r.elsewhere(a.Addr, mac); taken {
+			r.contested[mac] = struct{}{}
+			continue
+		}
 		v.ips = append(v.ips, a.Addr)
 	}
 	return v, true

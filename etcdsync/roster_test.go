@@ -292,6 +292,28 @@ func TestAnAddressGoesToTheStationThatSaidSoLast(t *testing.T) {
 	}
 }
 
+// One message of a station that was announced before another does not take that
+// one's address away. When nobody has it any more the next one gets it.
+func TestAnAddressStaysWithTheStationThatHadItFirst(t *testing.T) {
+	v := newVillage(t)
+	v.b.sees(mac(8))
+	v.a.sees(mac(7), "10.10.9.7")
+	for range 3 {
+		v.b.sees(mac(8), "10.10.9.7", "10.10.9.8")
+	}
+	v.b.wants(mac(8), `{"IPs":["10.10.9.8"],"Seq":0,"Schema":1}`)
+	(&world{TB: t, h: v.h, in: v.b.in}).wantBinding(v.b.tables, 1, "10.10.9.7", mac(7))
+	(&world{TB: t, h: v.h, in: v.a.in}).wantBinding(v.a.tables, 1, "10.10.9.7", ether.Addr{})
+	if n := v.said("an IP address of another host's station"); n != 1 {
+		t.Errorf("told of %d times, want once", n)
+	}
+	v.a.remove(mac(7))
+	v.settle()
+	v.b.wants(mac(8), `{"IPs":["10.10.9.7","10.10.9.8"],"Seq":0,"Schema":1}`)
+	v.a.sees(mac(7), "10.10.9.7")
+	v.a.wants(mac(7), `{"IPs":[],"Seq":0,"Schema":1}`)
+}
+
 func TestThereIsAnEndToWhatIsAnnounced(t *testing.T) {
 	v := newVillage(t)
 	for i := range maxResidents + 10 {
