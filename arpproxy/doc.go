@@ -51,7 +51,7 @@
 // # What it refuses
 //
 // It learns nothing: no frame changes a binding. It answers no malformed
-// question, nobody about their own address, and nothing behind IPv6 extension
-// headers. Router discovery, redirects and multicast listener reports pass as
+// question and nobody about their own address; solicitations and advertisements
+// behind IPv6 extension headers count as malformed. Router discovery, redirects and multicast listener reports pass as
 // frames like any other. It does not limit rates.
 package arpproxy

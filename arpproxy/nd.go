@@ -125,11 +125,20 @@ func (v NDView) option(kind uint8) (ether.Addr, bool) {
 }
 
 // readND is what f says, with Answer when that is to be judged. Everything
-// that is not a neighbour solicitation or advertisement passes, and so do
-// those behind extension headers, which no host sends.
+// that is not a neighbour solicitation or advertisement passes.
 func readND(f ether.Frame) (message, Action) {
 	p := ether.IPv6(f.Payload())
-	if !p.Valid() || p.NextHeader() != icmpv6 || p.PayloadLen() == 0 {
+	if !p.Valid() {
+		return message{}, Pass
+	}
+	switch p.NextHeader() {
+	case icmpv6:
+	case ether.ProtoTCP, ether.ProtoUDP:
+		return message{}, Pass
+	default:
+		return message{}, readHidden(p)
+	}
+	if p.PayloadLen() == 0 {
 		return message{}, Pass
 	}
 	v := NDView(p)
@@ -142,13 +151,29 @@ func readND(f ether.Frame) (message, Action) {
 	return v.message(f), Answer
 }
 
+// readHidden looks behind extension headers. No host sends a solicitation or an
+// advertisement like that, but hosts believe it (RFC 7113 §1 tells the same of
+// router advertisements): it would say what it likes.
+func readHidden(p ether.IPv6) Action {
+	proto, m, _, _ := p.Transport()
+	if proto == icmpv6 && len(m) > 0 && (m[0] == ndSolicit || m[0] == ndAdvertise) {
+		return Malformed
+	}
+	return Pass
+}
+
 // Advertised returns the address that an IPv6 packet, if it is a neighbour
-// advertisement, says its sender has, else the zero Addr.
+// advertisement, says its sender has, else the zero Addr. Extension headers hide
+// nothing from it.
 func Advertised(p ether.IPv6) netip.Addr {
-	if !p.Valid() || p.NextHeader() != icmpv6 || p.PayloadLen() < ndLen || NDView(p).Type() != ndAdvertise {
+	if !p.Valid() {
 		return netip.Addr{}
 	}
-	return NDView(p).Target()
+	proto, m, _, _ := p.Transport()
+	if proto != icmpv6 || len(m) < ndLen || m[0] != ndAdvertise {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom16([16]byte(m[8:ndLen]))
 }
 
 // message is what v says, in the frame f.

@@ -1,6 +1,7 @@
 package arpproxy
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket/layers"
@@ -109,6 +110,36 @@ func TestOnlyValidSolicitationsAreAnswered(t *testing.T) {
 	})
 }
 
+// What is hidden behind extension headers hosts believe all the same.
+func TestDiscoveryBehindExtensionHeadersIsDropped(t *testing.T) {
+	check(t, []spec{
+		{"56 a solicitation behind options", hidden(solicit(hostIP6), 60), Malformed, Binding{}},
+		{"an advertisement of a foreign address", hidden(advertise(hostIP6), 60), Malformed, Binding{}},
+		{"one to one station", hidden(advertise(hostIP6, unicast6(podMAC, podIP6)), 0), Malformed, Binding{}},
+		{"one behind two headers", hidden(hidden(advertise(hostIP6), 60), 0), Malformed, Binding{}},
+		{"a first fragment", hidden(advertise(hostIP6), 44), Malformed, Binding{}},
+	})
+	for _, f := range []ether.Frame{advertise(hostIP6), hidden(advertise(hostIP6), 60)} {
+		if got := Advertised(ether.IPv6(f.Payload())); got != addr(hostIP6) {
+			t.Errorf("Advertised = %v, want %v", got, hostIP6)
+		}
+	}
+}
+
+// hidden puts an extension header of eight bytes into a frame: options that are
+// padding, or a fragment's without an offset.
+func hidden(f ether.Frame, kind byte) ether.Frame {
+	const datagram = ether.HeaderLen
+	ext := []byte{f[datagram+6], 0, 1, 4, 0, 0, 0, 0}
+	if kind == 44 {
+		ext = []byte{f[datagram+6], 0, 0, 1, 0, 0, 0, 7} // more fragments follow
+	}
+	f = slices.Insert(slices.Clone(f), datagram+ether.IPv6HeaderLen, ext...)
+	f[datagram+5] += byte(len(ext))
+	f[datagram+6] = kind
+	return f
+}
+
 func flip(f ether.Frame, i int) ether.Frame { f[i] ^= 1; return f }
 
 func TestOtherIPv6FramesPass(t *testing.T) {
@@ -120,7 +151,8 @@ func TestOtherIPv6FramesPass(t *testing.T) {
 		{"58 a listener report", kind(143), Pass, Binding{}},
 		{"an echo request", kind(layers.ICMPv6TypeEchoRequest), Pass, Binding{}},
 		{"a redirect", kind(layers.ICMPv6TypeRedirect), Pass, Binding{}},
-		{"56 a solicitation behind an extension header", changed(solicit(hostIP6), datagram+6, 60), Pass, Binding{}},
+		{"an echo request behind options", hidden(kind(layers.ICMPv6TypeEchoRequest), 60), Pass, Binding{}},
+		{"options that are cut off", changed(solicit(hostIP6), datagram+6, 60), Pass, Binding{}},
 		{"a segment of TCP", changed(solicit(hostIP6), datagram+6, 6), Pass, Binding{}},
 		{"a datagram cut off in its header", cut(solicit(hostIP6), 39), Pass, Binding{}},
 		{"a datagram cut off in its payload", cut(solicit(hostIP6), 60), Pass, Binding{}},
