@@ -76,7 +76,7 @@ func (t *Tables) honest(f ether.Frame, src netip.Addr, s *Self) bool {
 	switch typ {
 	case ether.TypeARP:
 		v := arpproxy.View(b)
-		return !v.Valid() || t.owns(src, v.SenderIP(), s)
+		return v.Valid() && t.owns(src, v.SenderIP(), s)
 	case ether.TypeIPv4:
 		return len(b) >= ether.IPv4HeaderLen && t.owns(src, ether.IPv4(b).Src(), s)
 	case ether.TypeIPv6:

@@ -115,6 +115,7 @@ func TestInnerSourceBelongsToTheSender(t *testing.T) {
 		{"ARP from the lease", arp("10.10.2.9"), outerB, Deliver},
 		{"ARP from another's lease", arp("10.10.2.9"), outerC, DropSourceIP},
 		{"an ARP probe", arp("0.0.0.0"), outerC, Deliver},
+		{"ARP of IEEE 802, which Linux takes for Ethernet's", ieee802(arp("10.10.2.9")), outerB, DropSourceIP},
 		{"an advertisement", advert(t, "fd00:2::9", "fd00:2::9"), outerB, Deliver},
 		{"an advertisement of another's address", advert(t, "2001:db8::2", "fd00:9::9"), outerB, DropSourceIP},
 		{"neither IP nor ARP", frame(macSelf, macNone), outerC, Deliver},
@@ -131,6 +132,9 @@ func TestInnerSourceBelongsToTheSender(t *testing.T) {
 		})
 	}
 }
+
+// ieee802 gives an ARP message the other hardware type of Ethernet interfaces.
+func ieee802(f ether.Frame) ether.Frame { f[ether.HeaderLen+1] = 6; return f }
 
 // A datagram with the headers of the one before it may have another source.
 func TestEachInnerSourceOfAMessageIsLookedAt(t *testing.T) {
