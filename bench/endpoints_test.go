@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +148,19 @@ func TestBridgedStationsFindEachOtherWithoutAQuestionOnTheWire(t *testing.T) {
 	if frames < 20 {
 		t.Errorf("%d frames seen, the test looked elsewhere", frames)
 	}
+
+	// What says that it comes from a station here comes from nowhere else: the
+	// bridge would look for that behind the tunnel.
+	spoof := slices.Concat([]byte{8, 0, 0, 0, 0, 0, 1, 0}, stationMAC(3), stationMAC(1), []byte{0x88, 0xb5}, make([]byte, 46))
+	c, err = l.Hosts[1].Dial(ctx, "udp", netip.AddrPortFrom(l.Hosts[0].Addr, 4789).String())
+	must(t, err)
+	_, err = c.Write(spoof)
+	must(t, err, c.Close())
+	eventually(ctx, t, "the spoof is dropped", func() (bool, string) {
+		v := readStats(ctx, t, l.Hosts[0]).Verdicts
+		return v["DropSpoofed"].Frames == 1, fmt.Sprint(v)
+	})
+	must(t, late.Reach(ctx, a.Addr))
 }
 
 func TestAConnectionSurvivesTheMoveOfAStation(t *testing.T) {

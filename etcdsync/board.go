@@ -180,7 +180,7 @@ func (b *board) refresh(old, r *row) {
 // showMAC writes to the FDB who has a MAC address.
 func (b *board) showMAC(k fdb.Key) {
 	r := b.macs.holder(k)
-	if r == nil || r.self {
+	if r == nil || r.self && r.kind == lease {
 		b.fdb.Delete(k)
 		return
 	}
@@ -194,8 +194,11 @@ func (b *board) showMAC(k fdb.Key) {
 	}
 }
 
-// placeOf returns where a station of r is.
+// placeOf returns where a station of r is, nil when that is here.
 func (b *board) placeOf(r *row, k fdb.Key) *fdb.VTEP {
+	if r.self {
+		return nil
+	}
 	if r.kind == endpoint {
 		return b.nodes[r.node].host.vtep
 	}

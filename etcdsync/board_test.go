@@ -68,7 +68,7 @@ func viewOf(t *Tables) view {
 		VTEPs: make(map[encap.VNI][]string), Peers: make(map[string]string),
 	}
 	for k, e := range t.FDB.All() {
-		v.FDB[k] = fmt.Sprintf("%+v %s %d", *e.VTEP, e.Origin, e.Rev)
+		v.FDB[k] = fmt.Sprintf("%s %s %d", where(e.VTEP), e.Origin, e.Rev)
 	}
 	for _, vni := range []encap.VNI{1, 7} {
 		for _, vtep := range t.FDB.VTEPs(vni) {
@@ -79,6 +79,14 @@ func viewOf(t *Tables) view {
 		v.Peers[k] = fmt.Sprint(p.Key, p.Rev, p.Subnet, p.Subnet6, *p.VTEP, p.MAC, p.MAC6, p.NodeID)
 	}
 	return v
+}
+
+// where says where a station is.
+func where(v *fdb.VTEP) string {
+	if v == nil {
+		return "here"
+	}
+	return fmt.Sprintf("%+v", *v)
 }
 
 // naive computes the same from nothing but the values in force, each time
@@ -123,6 +131,9 @@ func naive(c *FollowConfig, good map[string]*mvccpb.KeyValue) view {
 	}
 	for k, r := range macs {
 		if r.self {
+			if r.kind != lease { // whose MAC address the switch itself knows
+				v.FDB[k] = fmt.Sprintf("%s %s %d", where(nil), r.origin, r.rev)
+			}
 			continue
 		}
 		vtep := naiveVTEP(r, rows)
@@ -131,7 +142,7 @@ func naive(c *FollowConfig, good map[string]*mvccpb.KeyValue) view {
 				vtep = s.vtep
 			}
 		}
-		v.FDB[k] = fmt.Sprintf("%+v %s %d", *vtep, r.origin, r.rev)
+		v.FDB[k] = fmt.Sprintf("%s %s %d", where(vtep), r.origin, r.rev)
 	}
 	for k, r := range ips {
 		if r.self {

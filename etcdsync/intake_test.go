@@ -95,12 +95,23 @@ func TestWhatIsOlderThanWhatIsKnownIsNoNews(t *testing.T) {
 	w.wantNothing(w.tables())
 }
 
-func TestOwnRecordsBringNothingIntoTheTables(t *testing.T) {
+// Of what is here the FDB knows the stations alone: a frame of theirs from the
+// tunnel is a spoof or a loop.
+func TestOwnRecordsBringTheirStationsIntoTheFDBAndNothingElse(t *testing.T) {
 	w := newWorld(t)
 	w.put("subnets/10.10.1.0-24", leaseOf(nodeA, "192.0.2.1", mac(1)))
 	w.put(hostKey(nodeA), hostOf("192.0.2.1"))
 	w.put(hostsDir+nodeA+"/endpoints/1/02:00:00:00:00:07", `{"IPs":["10.10.1.7"]}`)
 	w.put(staticDir+"1/02:00:00:00:00:08", `{"IPs":["10.10.1.8"],"VTEP":"192.0.2.1"}`)
+	got := w.tables()
+	w.wantEntry(got, 1, mac(1), "")
+	w.wantEntry(got, 1, mac(7), "here")
+	w.wantEntry(got, 1, mac(8), "here")
+	if v := viewOf(got); len(v.ARP)+len(v.Routes)+len(v.Peers)+len(v.VTEPs) > 0 {
+		t.Errorf("more than stations: %v", v)
+	}
+	w.del(hostsDir + nodeA + "/endpoints/1/02:00:00:00:00:07")
+	w.del(staticDir + "1/02:00:00:00:00:08")
 	w.wantNothing(w.tables())
 }
 

@@ -101,6 +101,7 @@ func (r *roster) see(mac ether.Addr, ip netip.Addr, now time.Time) {
 // it returns nil then.
 func (r *roster) admit(mac ether.Addr, now time.Time) *resident {
 	e, known := r.tables.FDB.Lookup(r.vni, mac)
+	known = known && e.VTEP != nil
 	switch {
 	case known && e.Origin != fdb.Endpoint:
 		r.refuse(mac, e, now)
@@ -220,7 +221,7 @@ func (r *roster) hear(t *Tables, now time.Time) {
 	for mac, s := range r.stations {
 		e, ok := t.FDB.Lookup(r.vni, mac)
 		switch {
-		case !ok:
+		case !ok || e.VTEP == nil:
 		case e.Origin != fdb.Endpoint:
 			r.refuse(mac, e, now)
 			r.remove(mac)

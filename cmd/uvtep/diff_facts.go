@@ -114,7 +114,9 @@ func factsOfEtcd(a *etcdsync.Audit, n *etcdsync.Network, noSubnet bool) facts {
 		f.add(aboutLease, source{}, "record of this host")
 	}
 	for k, e := range a.FDB.All() {
-		f.add(aboutFDB, source{a.StationKey(k), e.Rev}, "%s", macWords(k.MAC, e.VTEP.To, k.VNI, n))
+		if e.VTEP != nil {
+			f.add(aboutFDB, source{a.StationKey(k), e.Rev}, "%s", macWords(k.MAC, e.VTEP.To, k.VNI, n))
+		}
 	}
 	for _, v := range a.FDB.VTEPs(n.VNI) {
 		f.add(aboutVTEP, source{}, "%s", v.To)

@@ -164,7 +164,9 @@ func (p *plane) held() heldView {
 // take takes in the rows of tables.
 func (v *heldView) take(t *etcdsync.Tables) {
 	for k, e := range t.FDB.All() {
-		v.FDB = append(v.FDB, heldMAC{k.VNI, k.MAC, e.VTEP.To, e.Rev})
+		if e.VTEP != nil { // else it is here, and nobody's to compare
+			v.FDB = append(v.FDB, heldMAC{k.VNI, k.MAC, e.VTEP.To, e.Rev})
+		}
 	}
 	for k, b := range t.ARP.All() {
 		v.Neigh = append(v.Neigh, heldIP{k.VNI, k.IP, b.MAC, b.Rev})
