@@ -25,6 +25,9 @@ const (
 	defaultMaxAge = 300 * time.Second
 	askAt         = 0.75
 	askEach       = 0.08
+	// maxAsks is how many questions are asked at once, of which there is one a
+	// second: all that an earlier run announced is silent for the same time.
+	maxAsks = 1000
 )
 
 // roster is which stations are behind this host, in one network, and what is to
@@ -284,7 +287,7 @@ func (r *roster) age(now time.Time) (ask []question) {
 		}
 		for i := range s.ips {
 			a := &s.ips[i]
-			if now.Sub(a.told) >= r.part(askAt) && now.Sub(a.asked) >= r.part(askEach) {
+			if len(ask) < maxAsks && now.Sub(a.told) >= r.part(askAt) && now.Sub(a.asked) >= r.part(askEach) {
 				a.asked = now
 				ask = append(ask, question{a.Addr, mac})
 			}

@@ -374,6 +374,30 @@ func TestASilentStationIsAskedAndThenForgotten(t *testing.T) {
 	(&world{TB: t, h: v.h, in: v.b.in}).wantEntry(v.b.tables, 1, mac(7), "")
 }
 
+// Those of an earlier run are all silent for the same time.
+func TestManySilentStationsAreAskedOneAfterAnother(t *testing.T) {
+	v := newVillage(t)
+	for i := range maxResidents {
+		m := ether.Addr{2, 1, 0, 0, byte(i >> 8), byte(i)}
+		v.a.adopt(m, endpointValue{ips: []netip.Addr{netip.AddrFrom4([4]byte{10, 20, m[4], m[5]})}}, v.now)
+	}
+	v.now = v.now.Add(time.Duration(askAt * float64(defaultMaxAge)))
+	asked := map[ether.Addr]int{}
+	for range 20 {
+		ask := v.a.age(v.now)
+		if len(ask) > maxAsks {
+			t.Fatalf("asked %d at once, want %d at most", len(ask), maxAsks)
+		}
+		for _, q := range ask {
+			asked[q.mac]++
+		}
+		v.now = v.now.Add(ageEvery)
+	}
+	if len(asked) != maxResidents {
+		t.Errorf("asked %d stations, want %d", len(asked), maxResidents)
+	}
+}
+
 func TestAnEarlierRunsStationsAreTakenOver(t *testing.T) {
 	v := newVillage(t)
 	v.a.adopt(mac(7), endpointValue{ips: []netip.Addr{addr("10.10.9.8"), addr("10.10.9.7")}, seq: 3}, v.now)
