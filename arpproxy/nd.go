@@ -153,10 +153,11 @@ func readND(f ether.Frame) (message, Action) {
 
 // readHidden looks behind extension headers. No host sends a solicitation or an
 // advertisement like that, but hosts believe it (RFC 7113 §1 tells the same of
-// router advertisements): it would say what it likes.
+// router advertisements): it would say what it likes. Nor does any have more of
+// them than are looked behind.
 func readHidden(p ether.IPv6) Action {
-	proto, m, _, _ := p.Transport()
-	if proto == icmpv6 && len(m) > 0 && (m[0] == ndSolicit || m[0] == ndAdvertise) {
+	proto, m, _, ok := p.Transport()
+	if !ok || proto == icmpv6 && len(m) > 0 && (m[0] == ndSolicit || m[0] == ndAdvertise) {
 		return Malformed
 	}
 	return Pass
@@ -164,16 +165,16 @@ func readHidden(p ether.IPv6) Action {
 
 // Advertised returns the address that an IPv6 packet, if it is a neighbour
 // advertisement, says its sender has, else the zero Addr. Extension headers hide
-// nothing from it.
-func Advertised(p ether.IPv6) netip.Addr {
+// nothing from it: ok is false when it cannot be told what is behind them.
+func Advertised(p ether.IPv6) (ip netip.Addr, ok bool) {
 	if !p.Valid() {
-		return netip.Addr{}
+		return netip.Addr{}, true
 	}
-	proto, m, _, _ := p.Transport()
+	proto, m, _, ok := p.Transport()
 	if proto != icmpv6 || len(m) < ndLen || m[0] != ndAdvertise {
-		return netip.Addr{}
+		return netip.Addr{}, ok
 	}
-	return netip.AddrFrom16([16]byte(m[8:ndLen]))
+	return netip.AddrFrom16([16]byte(m[8:ndLen])), ok
 }
 
 // message is what v says, in the frame f.

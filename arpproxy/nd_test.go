@@ -117,13 +117,25 @@ func TestDiscoveryBehindExtensionHeadersIsDropped(t *testing.T) {
 		{"an advertisement of a foreign address", hidden(advertise(hostIP6), 60), Malformed, Binding{}},
 		{"one to one station", hidden(advertise(hostIP6, unicast6(podMAC, podIP6)), 0), Malformed, Binding{}},
 		{"one behind two headers", hidden(hidden(advertise(hostIP6), 60), 0), Malformed, Binding{}},
+		{"one behind more headers than anybody has", buried(advertise(hostIP6), 9), Malformed, Binding{}},
 		{"a first fragment", hidden(advertise(hostIP6), 44), Malformed, Binding{}},
 	})
 	for _, f := range []ether.Frame{advertise(hostIP6), hidden(advertise(hostIP6), 60)} {
-		if got := Advertised(ether.IPv6(f.Payload())); got != addr(hostIP6) {
-			t.Errorf("Advertised = %v, want %v", got, hostIP6)
+		if got, ok := Advertised(ether.IPv6(f.Payload())); got != addr(hostIP6) || !ok {
+			t.Errorf("Advertised = %v, %v, want %v", got, ok, hostIP6)
 		}
 	}
+	if got, ok := Advertised(ether.IPv6(buried(advertise(hostIP6), 9).Payload())); ok {
+		t.Errorf("Advertised = %v behind nine headers, want not to know", got)
+	}
+}
+
+// buried puts many extension headers into a frame.
+func buried(f ether.Frame, n int) ether.Frame {
+	for range n {
+		f = hidden(f, 60)
+	}
+	return f
 }
 
 // hidden puts an extension header of eight bytes into a frame: options that are
@@ -151,8 +163,8 @@ func TestOtherIPv6FramesPass(t *testing.T) {
 		{"58 a listener report", kind(143), Pass, Binding{}},
 		{"an echo request", kind(layers.ICMPv6TypeEchoRequest), Pass, Binding{}},
 		{"a redirect", kind(layers.ICMPv6TypeRedirect), Pass, Binding{}},
+		{"a solicitation that says that it is options", changed(solicit(hostIP6), datagram+6, 60), Pass, Binding{}},
 		{"an echo request behind options", hidden(kind(layers.ICMPv6TypeEchoRequest), 60), Pass, Binding{}},
-		{"options that are cut off", changed(solicit(hostIP6), datagram+6, 60), Pass, Binding{}},
 		{"a segment of TCP", changed(solicit(hostIP6), datagram+6, 6), Pass, Binding{}},
 		{"a datagram cut off in its header", cut(solicit(hostIP6), 39), Pass, Binding{}},
 		{"a datagram cut off in its payload", cut(solicit(hostIP6), 60), Pass, Binding{}},

@@ -83,8 +83,8 @@ func (t *Tables) honest(f ether.Frame, src netip.Addr, s *Self) bool {
 		if len(b) < ether.IPv6HeaderLen || !t.owns(src, ether.IPv6(b).Src(), s) {
 			return false
 		}
-		claim := arpproxy.Advertised(b)
-		return !claim.IsValid() || t.owns(src, claim, s)
+		claim, ok := arpproxy.Advertised(b)
+		return ok && (!claim.IsValid() || t.owns(src, claim, s))
 	}
 	return true
 }
