@@ -189,3 +189,14 @@ func TestTheHostOfTheEmbeddedEtcdForwardsWithoutIt(t *testing.T) {
 		t.Error("the agent ended")
 	}
 }
+
+// A port that the kernel chooses is another one at each start.
+func TestAnEmbeddedEtcdOnAFreePortIsFoundAtEachStart(t *testing.T) {
+	l, ctx := newLab(t, lab.Config{Hosts: 1})
+	h := l.Hosts[0]
+	for range 2 {
+		p, err := h.Start(program, "run", "--state-dir", h.StateDir, "--subnet-file", h.SubnetFile, "--admin-socket", h.AdminSocket, "--tap", h.TAP,
+			"--network", network4, "--embedded-etcd", "--embedded-etcd-listen", "http://127.0.0.1:0")
+		must(t, err, p.WaitOutput(ctx, "subnet key expired in"), p.Stop(ctx))
+	}
+}

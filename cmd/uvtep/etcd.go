@@ -22,12 +22,14 @@ func (a *agent) withEtcd(ctx context.Context, f func(context.Context) error) (er
 	if !a.embedded {
 		return f(ctx)
 	}
-	if u, err := url.Parse(a.embeddedListen); err == nil && u.Scheme == "http" {
-		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !ip.IsLoopback() {
-			a.log.Warn().Str("listen", a.embeddedListen).Msg("the embedded etcd serves plain HTTP beyond loopback: whoever reaches it rules the network")
-		}
+	listen, err := url.Parse(a.embeddedListen)
+	if err != nil {
+		return err
 	}
-	if a.known() {
+	if ip, err := netip.ParseAddr(listen.Hostname()); err == nil && !ip.IsLoopback() {
+		a.log.Warn().Str("listen", a.embeddedListen).Msg("the embedded etcd serves plain HTTP beyond loopback: whoever reaches it rules the network")
+	}
+	if a.known() && listen.Port() != "0" { // which one it is to be is known when it serves
 		if len(a.etcd.o.Endpoints) == 0 {
 			a.etcd.o.Endpoints = []string{a.embeddedListen}
 		}
