@@ -66,6 +66,14 @@ func TestAStartWithoutEtcdForwardsFromTheLastTables(t *testing.T) {
 			t.Errorf("%s: stale since %q, revision %d; want both", end.name, s.Stale, s.Revision)
 		}
 	}
+	// A move makes them no fresher.
+	must(t, h.Readdress(ctx, netip.MustParseAddr("192.0.2.22")))
+	eventually(ctx, t, "it begins afresh with the same tables", func() (bool, string) {
+		return strings.Count(h.Agent.Output(), "forwarding from the tables of the last run") == 2, h.Agent.Tail(5)
+	})
+	if s := readStats(ctx, t, h); s.Stale == "" {
+		t.Error("the tables of the last run are told of as fresh after a move")
+	}
 	// A change that was made while nobody could hear of it.
 	must(t, es[0].Restart(ctx))
 	key := "subnets/10.10.77.0-24"

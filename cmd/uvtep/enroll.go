@@ -294,7 +294,7 @@ func (m *member) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.Network, c.Last, c.Resumed = m.live, m.lastTables(), true
+		c.Network, c.Last, c.Resumed = m.live, m.lastTables(), m.heard
 	}
 	return nil
 }
@@ -304,6 +304,7 @@ func (m *member) publish(t *etcdsync.Tables) {
 	m.plane.publish(t)
 	m.live = t.Network
 	if t.StaleSince.IsZero() {
+		m.heard = true
 		m.keepNetwork(t.Latest)
 		m.foresee(t.Latest)
 	}

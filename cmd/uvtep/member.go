@@ -31,6 +31,7 @@ type member struct {
 	notKept     bool             // tables cannot be kept on disk, and that was said
 	unsaved     []byte           // those tables
 	live        etcdsync.Network // network with what of it has changed live
+	heard       bool             // etcd was, and the tables are of this run
 	unconfirmed bool             // network is that of the last run: etcd did not tell in time
 	offered     bool             // etcd has the configuration of --network, or another
 	ready       chan struct{}    // closed when the host has its place in the network
@@ -71,7 +72,7 @@ func (m *member) run(ctx context.Context) error {
 		err := m.join(ctx)
 		if errors.Is(err, etcdsync.ErrOutdated) {
 			m.log.Warn().Err(err).Msg("etcd has another network than in the last run; joining that one")
-			m.unconfirmed, m.unsaved = false, nil
+			m.unconfirmed, m.unsaved, m.heard = false, nil, false
 			continue
 		}
 		if ctx.Err() != nil || len(m.members) == 1 || errors.As(err, new(fatal)) {
