@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/uvtep/uvtep/bench/lab"
 )
 
@@ -159,6 +161,14 @@ func TestAStartThatMissedAnotherNetworkJoinsIt(t *testing.T) {
 	if len(keys) != 0 {
 		t.Errorf("written under another prefix: %v", keys)
 	}
+	must(t, p.Stop(ctx))
+
+	// Nor does a disk that takes nothing keep it from a network that is new to it.
+	must(t, unix.Mount(h.StateDir, h.StateDir, "", unix.MS_BIND, ""), unix.Mount("", h.StateDir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	defer func() { _ = unix.Unmount(h.StateDir, unix.MNT_DETACH) }()
+	must(t, l.Put(ctx, prefix+"/config", `{"Network":"10.77.0.0/16","Backend":{"Type":"vxlan","VNI":8,"Port":4789}}`))
+	p, err = h.Start(program, h.AgentArgs()...)
+	must(t, err, p.WaitOutput(ctx, "MAC address not kept"), p.WaitOutput(ctx, "Running backend"))
 }
 
 // A first start may wait long for etcd; the underlay is where it is then.

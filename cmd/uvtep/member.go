@@ -118,8 +118,11 @@ func (m *member) join(ctx context.Context) (err error) {
 // prepare settles what needs no lease: the MAC, the MTU, the sockets.
 func (m *member) prepare() (err error) {
 	if m.mac = m.hwaddr; m.mac.IsZero() {
-		if m.mac, err = m.state.MAC(m.node, m.network.VNI); err != nil {
+		if m.mac, err = m.state.MAC(m.node, m.network.VNI); m.mac.IsZero() {
 			return err
+		}
+		if err != nil {
+			m.log.Warn().Err(err).Msg("MAC address not kept; the next start derives the same one")
 		}
 	}
 	m.trunk.lookAgain()
