@@ -201,11 +201,17 @@ func TestTheHostOfTheEmbeddedEtcdForwardsWithoutIt(t *testing.T) {
 	h.Agent = p
 	must(t, p.WaitOutput(ctx, "the embedded etcd cannot be started; going on without it"))
 	must(t, p.WaitOutput(ctx, "forwarding from the tables of the last run"), p.WaitOutput(ctx, "Running backend"))
-	must(t, h.Readdress(ctx, was), p.WaitOutput(ctx, "embedded etcd serves"))
+	must(t, h.Readdress(ctx, was), p.WaitOutput(ctx, "etcd answers again"))
 	connected(ctx, t, l)
 	if p.Ended() {
 		t.Error("the agent ended")
 	}
+	must(t, p.Stop(ctx), os.WriteFile(filepath.Join(h.StateDir, "etcd", "member", "snap", "db"), []byte("rubbish"), 0o600))
+	p, err = h.Start(program, args...)
+	must(t, err)
+	h.Agent = p
+	must(t, p.WaitOutput(ctx, "going on without it until the agent is restarted"), p.WaitOutput(ctx, "Running backend"))
+	connected(ctx, t, l)
 }
 
 // A port that the kernel chooses is another one at each start.

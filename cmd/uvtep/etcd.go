@@ -17,7 +17,7 @@ const etcdAgain = 5 * time.Second
 
 // withEtcd runs f beside the embedded etcd, if there is to be one. A host that was
 // never in the network needs that first. One that was forwards without it, and
-// goes on trying to start it: its address may come back, its disk may be emptied.
+// goes on trying to start it: its address may come back.
 func (a *agent) withEtcd(ctx context.Context, f func(context.Context) error) (err error) {
 	if !a.embedded {
 		return f(ctx)
@@ -58,6 +58,11 @@ func (a *agent) serveEtcd(ctx context.Context) error {
 		if err == nil {
 			a.watchServer(ctx, server)
 			return server.Close()
+		}
+		if errors.Is(err, embedded.ErrBroken) {
+			a.log.Error().Err(err).Msg("the embedded etcd cannot be started; going on without it until the agent is restarted")
+			<-ctx.Done()
+			return nil
 		}
 		if !told && ctx.Err() == nil {
 			a.log.Error().Err(err).Dur("again_every", etcdAgain).Msg("the embedded etcd cannot be started; going on without it")

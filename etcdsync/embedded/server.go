@@ -24,6 +24,10 @@ type Server struct {
 	failed  chan error
 }
 
+// ErrBroken says that etcd fell over while it started: what it has locked and
+// listens on stays so for as long as the process lives.
+var ErrBroken = errors.New("it cannot be started again before this process has ended")
+
 // Start runs a server and returns when it serves clients, or when ctx ends.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	cfg, err := c.etcd()
@@ -67,7 +71,7 @@ func (s *Server) launch(ctx context.Context, cfg *embed.Config) (*embed.Etcd, er
 		}
 		return r.etcd, nil
 	case err := <-s.failed:
-		return nil, fmt.Errorf("start embedded etcd in %q: %w", cfg.Dir, err)
+		return nil, fmt.Errorf("start embedded etcd in %q: %w; %w", cfg.Dir, err, ErrBroken)
 	case <-ctx.Done():
 		go func() {
 			if r := <-done; r.err == nil {

@@ -43,7 +43,7 @@ func dial(t *testing.T, endpoint string) *clientv3.Client {
 }
 
 func TestDataOutlivesTheServer(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	dir := filepath.Join(t.TempDir(), "etcd")
@@ -80,7 +80,7 @@ func TestDataOutlivesTheServer(t *testing.T) {
 }
 
 func TestWhatCannotWorkIsRefused(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +114,20 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 				t.Errorf("got %q, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestAnEtcdThatFallsOverAtItsStartSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	db := filepath.Join(dir, "member", "snap", "db")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(db), 0o700), os.WriteFile(db, []byte("rubbish"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := embedded.Start(ctx, embedded.Config{Listen: "http://127.0.0.1:0", Dir: dir, NoSync: true})
+	if !errors.Is(err, embedded.ErrBroken) || !strings.Contains(err.Error(), "failed to open database") {
+		t.Errorf("got %v, want %v and why", err, embedded.ErrBroken)
 	}
 }
 
@@ -172,7 +186,7 @@ func (c *closing) Done() <-chan struct{} {
 }
 
 func TestAStartThatIsCalledOffDoesNotWaitForWatches(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	s := start(t, embedded.Config{Listen: "http://127.0.0.1:0", Dir: t.TempDir()})
 	c := embedded.Config{Listen: s.Endpoint(), NoSync: true}
 	if err := s.Close(); err != nil {
