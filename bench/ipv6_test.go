@@ -283,3 +283,22 @@ func TestAnIPv6AddressThatIsNotReadyIsWaitedFor(t *testing.T) {
 	allReach(ctx, t, l)
 	steady(t, l)
 }
+
+// A host of both families is not told of without its IPv6 address while the kernel
+// asks about that, which takes longer than an address is waited for otherwise.
+func TestAnIPv6AddressThatIsGivenAgainIsKept(t *testing.T) {
+	l, ctx := newFamilies(t, lab.Config{Hosts: 2}, network4, network6)
+	populated(ctx, t, l)
+	h := l.Hosts[1]
+	address := netip.PrefixFrom(h.Addr6, 64)
+	must(t, h.DeleteAddr("eth0", address), h.AddTentative("eth0", address))
+	must(t, h.Agent.WaitOutput(ctx, `"is":"192.0.2.2/24 2001:db8::2/64"`))
+	allReach(ctx, t, l)
+	history, err := l.History(ctx)
+	must(t, err)
+	for _, e := range history {
+		if strings.Contains(e.Value, `"PublicIP":"192.0.2.2","PublicIPv6":null`) {
+			t.Errorf("told of without it: %s = %s", e.Key, e.Value)
+		}
+	}
+}

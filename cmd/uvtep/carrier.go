@@ -168,7 +168,7 @@ func (t *trunk) lookHome(patienceOver bool) (moved, rebound, later bool) {
 	switch {
 	case u == was:
 		return false, false, false
-	case !patienceOver && leaves(was, u):
+	case leaves(was, u) && (!patienceOver || was.Addr6.IsValid() && !u.Addr6.IsValid() && t.host.Settles(u.Name)):
 		return false, false, true
 	}
 	return true, t.moveTo(u), false

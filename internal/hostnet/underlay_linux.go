@@ -108,6 +108,13 @@ func (h *Host) AwaitUnderlay(ctx context.Context, o UnderlayOptions) (Underlay, 
 	}
 }
 
+// Settles reports whether an interface may have another IPv6 address in a moment:
+// the kernel still asks whether it is somebody else's.
+func (h *Host) Settles(name string) bool {
+	s, err := h.survey()
+	return err == nil && slices.ContainsFunc(s, func(i iface) bool { return i.name == name && i.asks })
+}
+
 const (
 	// settleWait is how long the kernel may take to find out that an IPv6
 	// address is nobody else's: two seconds if it asks once, as usual.
