@@ -156,6 +156,9 @@ func TestWhatComesBackAtOnceIsNotLeft(t *testing.T) {
 			}
 		}
 	}
+	if n := strings.Count(h.Agent.Output(), "Using interface with name"); n != 2 {
+		t.Errorf("told %d times which interface is used, want at the start and when it moved", n)
+	}
 }
 
 // A move while etcd is away leaves the tables and the live configuration as they

@@ -155,7 +155,7 @@ func (t *trunk) lookHome(patienceOver bool) (moved, rebound, later bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	o, was := t.underlay, t.carrier
-	o.Was = was
+	o.Was, o.Silent = was, true
 	u, err := t.host.FindUnderlay(o)
 	if err != nil {
 		if !t.homeless {
@@ -171,6 +171,7 @@ func (t *trunk) lookHome(patienceOver bool) (moved, rebound, later bool) {
 	case leaves(was, u) && (!patienceOver || was.Addr6.IsValid() && !u.Addr6.IsValid() && t.host.Settles(u.Name)):
 		return false, false, true
 	}
+	t.host.Announce(u)
 	return true, t.moveTo(u), false
 }
 

@@ -30,6 +30,8 @@ type UnderlayOptions struct {
 	// better default route, of a VPN perhaps, or one address more is no reason to
 	// move. Nothing is logged unless another is found.
 	Was Underlay
+	// Silent says that nothing is logged in any case; see Announce.
+	Silent bool
 
 	quiet bool // it is looked for once more: nothing is logged
 }
@@ -138,7 +140,7 @@ func (h *Host) findUnderlay(o UnderlayOptions) (u Underlay, asks bool, err error
 	}
 	u, err = describe(p, o)
 	asks = p.iface.asks && !u.Addr6.IsValid()
-	if err == nil && !asks && u != o.Was {
+	if err == nil && !asks && u != o.Was && !o.Silent {
 		h.announce(u, p.iface.up)
 	}
 	return u, asks, err
@@ -170,6 +172,9 @@ func describe(p choice, o UnderlayOptions) (Underlay, error) {
 	}
 	return u, nil
 }
+
+// Announce logs a choice that was made in silence.
+func (h *Host) Announce(u Underlay) { h.announce(u, true) }
 
 // announce logs the choice in the words that flannel's users look for.
 func (h *Host) announce(u Underlay, up bool) {
