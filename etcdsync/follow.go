@@ -82,6 +82,7 @@ func (s *Store) Follow(ctx context.Context, c FollowConfig) error {
 		helpers.Go(f.keeper.run)
 		defer close(f.keeper.next)
 	}
+	f.in.counts = &s.counts
 	f.recall(c.Last, c.Resumed)
 	c.Last = nil
 	f.run(ctx)
@@ -104,6 +105,7 @@ type follower struct {
 	reading reading      // how far the list is
 	due     *timer       // when to publish what has changed
 	sent    time.Time    // when that was done last
+	since   time.Time    // when the first change came that was not published; zero: there is none
 	keep    *timer       // when to keep it on disk
 	keeper  *cacheKeeper // nil: nobody wants it kept
 
@@ -161,6 +163,7 @@ func (f *follower) session(ctx context.Context) error {
 		select {
 		case r, ok := <-w.C:
 			if !ok {
+				f.store.counts.watchFailures.Add(1)
 				return w.err
 			}
 			f.apply(&r)
@@ -202,6 +205,7 @@ func (f *follower) apply(r *clientv3.WatchResponse) {
 // changed sees to it that changes are published soon.
 func (f *follower) changed() {
 	if f.in.dirty && f.loaded && !f.due.running {
+		f.since = time.Now()
 		f.due.start(max(gather, publishEvery-time.Since(f.sent)))
 	}
 }
@@ -220,6 +224,7 @@ func (f *follower) flush() {
 	if f.stale {
 		t.StaleSince = f.heard
 	}
+	t.Since, f.since = f.since, time.Time{}
 	f.publish(t)
 	f.remember()
 }

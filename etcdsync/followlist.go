@@ -22,6 +22,7 @@ func (f *follower) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.store.counts.lists.Add(1)
 	f.hears(at)
 	f.loaded = true
 	f.in.dirty = f.in.dirty || f.stale // the same tables are no longer stale

@@ -26,7 +26,7 @@ type intake struct {
 	before    int    // rows there were when it began
 	frozen    bool   // what is there stays, see freeze
 	dirty     bool   // the board differs from the tables made last
-	skipped   int64  // values refused so far
+	counts    *counts
 }
 
 // badKey is a key whose latest value cannot be used.
@@ -39,7 +39,7 @@ type badKey struct {
 func newIntake(c *FollowConfig, log zerolog.Logger) *intake {
 	in := &intake{
 		board: newBoard(newIdentity(c), log), log: log, alarm: limited(log),
-		network: c.Network, latest: c.Network, bad: make(map[string]badKey), dirty: true,
+		network: c.Network, latest: c.Network, bad: make(map[string]badKey), dirty: true, counts: new(counts),
 	}
 	in.board.census.put(in.board.me.party(&c.Network))
 	return in
@@ -115,6 +115,7 @@ func (in *intake) read(name string, kv *mvccpb.KeyValue, old *row) {
 	}
 	in.dirty = in.dirty || r != nil || old != nil || in.isBad(name)
 	delete(in.bad, name)
+	in.counts.took(old != nil, r != nil)
 	if r == nil {
 		in.board.remove(name) // a lease of another backend, for example
 		in.tidy(name)
@@ -134,7 +135,7 @@ func (in *intake) isBad(name string) bool {
 // refuse remembers that a value cannot be used, and says so once.
 func (in *intake) refuse(name string, kv *mvccpb.KeyValue, err error) {
 	in.bad[name] = badKey{kv.ModRevision, in.gen, isTwin(err)}
-	in.skipped++
+	in.counts.refused.Add(1)
 	in.dirty = true
 	in.alarm.Warn().Err(err).Str("key", name).Int64("rev", kv.ModRevision).Msg("key skipped: its value cannot be used")
 }
@@ -146,6 +147,7 @@ func (in *intake) drop(name string, rev int64) {
 		return
 	}
 	if r := in.board.rows[name]; r != nil && r.rev <= rev {
+		in.counts.took(true, false)
 		in.board.remove(name)
 		in.dirty = true
 	}
@@ -189,6 +191,7 @@ func (in *intake) missing() (missing, of int) {
 func (in *intake) sweep() {
 	for name, r := range in.board.rows {
 		if r.gen != in.gen {
+			in.counts.took(true, false)
 			in.board.remove(name)
 			in.tidy(name)
 			in.dirty = true

@@ -28,6 +28,9 @@ func (p *publisher) put(t *Tables) {
 	p.mu.Lock()
 	if p.next != nil {
 		t.Changed = mergeChanges(p.next.Changed, t.Changed)
+		if !p.next.Since.IsZero() {
+			t.Since = p.next.Since
+		}
 	}
 	p.next = t
 	p.mu.Unlock()

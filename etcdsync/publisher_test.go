@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -32,14 +33,15 @@ func TestTablesThatNobodySawArePassedOverButNotWhatTheyChanged(t *testing.T) {
 		t.Errorf("got revision %d, want 1", first.Rev)
 	}
 	// Whoever takes tables is busy now; putting does not wait.
-	p.put(&Tables{Rev: 2, Changed: []Change{change("10.10.1.0", 1), change("10.10.2.0", 2)}})
-	p.put(&Tables{Rev: 3, Changed: []Change{change("10.10.2.0", 9)}})
+	first, later := time.Unix(1, 0), time.Unix(2, 0)
+	p.put(&Tables{Rev: 2, Since: first, Changed: []Change{change("10.10.1.0", 1), change("10.10.2.0", 2)}})
+	p.put(&Tables{Rev: 3, Since: later, Changed: []Change{change("10.10.2.0", 9)}})
 	p.put(&Tables{Rev: 4, Changed: []Change{change("10.10.0.0", 5)}})
 	release <- struct{}{}
 	last := <-got
 	want := []Change{change("10.10.0.0", 5), change("10.10.1.0", 1), change("10.10.2.0", 9)}
-	if last.Rev != 4 || !slices.Equal(last.Changed, want) {
-		t.Errorf("got revision %d, changed %v, want 4, %v", last.Rev, last.Changed, want)
+	if last.Rev != 4 || !slices.Equal(last.Changed, want) || !last.Since.Equal(first) {
+		t.Errorf("got revision %d, changed %v, since %v, want 4, %v, %v", last.Rev, last.Changed, last.Since, want, first)
 	}
 	release <- struct{}{}
 	cancel()

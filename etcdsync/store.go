@@ -34,6 +34,7 @@ type Store struct {
 	prefix string // ends with a slash
 	log    zerolog.Logger
 	heard  atomic.Pointer[Heard]
+	counts counts
 }
 
 // connection is a connection to etcd, which the Stores of several networks may

@@ -25,6 +25,9 @@ type Tables struct {
 	// StaleSince is when etcd was heard last if these are the tables of an
 	// earlier run; the zero Time when etcd has confirmed them.
 	StaleSince time.Time
+	// Since is when the first of the changes came that these tables bring; the
+	// zero Time when they are those of an earlier run.
+	Since time.Time
 	// FDB and ARP are the switch's tables.
 	FDB *fdb.Table
 	ARP *arpproxy.Table

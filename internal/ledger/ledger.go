@@ -9,8 +9,9 @@ import (
 // The zero Ledger is ready; a nil one opens no books and has no sums.
 type Ledger struct {
 	mu   sync.Mutex
-	all  []*Book // guarded by mu
-	free []*Book // of all, those whose goroutine has ended; guarded by mu
+	all  []*Book             // guarded by mu
+	free []*Book             // of all, those whose goroutine has ended; guarded by mu
+	told map[netip.Addr]bool // VTEPs that Sums tells apart; guarded by mu
 }
 
 // Sum is a count of frames and of their bytes.
@@ -50,8 +51,9 @@ func (l *Ledger) Close(b *Book) {
 	l.free = append(l.free, b)
 }
 
-// Sums returns what was counted, by VTEP, and for all those together for whom a
-// book had no room. Each count is exact, but not all of one instant.
+// Sums returns what was counted: by VTEP, at most Room of them and always the same
+// once they were told, and for all others together. Each count is exact, but not
+// all of one instant.
 func (l *Ledger) Sums() (by map[netip.Addr]Sum, others Sum) {
 	by = make(map[netip.Addr]Sum)
 	if l == nil {
@@ -63,10 +65,27 @@ func (l *Ledger) Sums() (by map[netip.Addr]Sum, others Sum) {
 		others.add(&b.pages[0])
 		for i := 1; i <= int(b.used.Load()); i++ {
 			p := &b.pages[i]
-			s := by[p.key.addr()]
+			a := p.key.addr()
+			if !l.tells(a) {
+				others.add(p)
+				continue
+			}
+			s := by[a]
 			s.add(p)
-			by[p.key.addr()] = s
+			by[a] = s
 		}
 	}
 	return by, others
+}
+
+// tells reports whether a VTEP is told apart from others: goroutines may have
+// heard of others first. mu is held.
+func (l *Ledger) tells(a netip.Addr) bool {
+	if l.told == nil {
+		l.told = make(map[netip.Addr]bool)
+	}
+	if !l.told[a] && len(l.told) < Room {
+		l.told[a] = true
+	}
+	return l.told[a]
 }

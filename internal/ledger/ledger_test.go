@@ -69,6 +69,30 @@ func TestVTEPsWithoutRoomShareAPage(t *testing.T) {
 	}
 }
 
+// Books that hear of VTEPs in another order have others apart.
+func TestSumsTellAsManyVTEPsAsABook(t *testing.T) {
+	var l Ledger
+	first, second := l.Open(), l.Open()
+	for i := range Room {
+		first.Add(vtep(i), 1, 1)
+	}
+	first.Settle()
+	before, _ := l.Sums()
+	for i := range Room {
+		second.Add(vtep(i+Room/2), 1, 1)
+	}
+	second.Settle()
+	got, others := l.Sums()
+	if len(got) != Room || others != (Sum{Room / 2, Room / 2}) {
+		t.Errorf("got %d VTEPs, others %v; want %d and the %d that came last", len(got), others, Room, Room/2)
+	}
+	for a := range before {
+		if got[a].Frames < before[a].Frames {
+			t.Errorf("%s: %v after %v", a, got[a], before[a])
+		}
+	}
+}
+
 func TestClosedBookGoesOn(t *testing.T) {
 	var l Ledger
 	for range 100 {
