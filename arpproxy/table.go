@@ -34,6 +34,7 @@ type Binding struct {
 // next one. The zero Table and a nil *Table are empty.
 type Table struct {
 	bindings *snapmap.Map[Key, Binding]
+	ipv4     int // of them
 }
 
 // Lookup returns the binding of an address. It does not allocate.
@@ -52,6 +53,14 @@ func (t *Table) Len() int {
 	return t.bindings.Len()
 }
 
+// Len4 is the number of those that are of IPv4 addresses.
+func (t *Table) Len4() int {
+	if t == nil {
+		return 0
+	}
+	return t.ipv4
+}
+
 // All yields every binding once, in no particular order.
 func (t *Table) All() iter.Seq2[Key, Binding] {
 	if t == nil {
@@ -65,7 +74,7 @@ func (t *Table) Edit() *Editor {
 	if t == nil || t.bindings == nil {
 		t = &Table{bindings: snapmap.New[Key, Binding](hashKey)}
 	}
-	return &Editor{bindings: t.bindings.Edit()}
+	return &Editor{bindings: t.bindings.Edit(), ipv4: t.ipv4}
 }
 
 func hashKey(k Key, seed uint64) uint64 { return snapmap.HashAddr(k.IP, uint64(k.VNI)^seed) }
@@ -74,20 +83,36 @@ func hashKey(k Key, seed uint64) uint64 { return snapmap.HashAddr(k.IP, uint64(k
 // goroutine; nobody sees its changes before Table.
 type Editor struct {
 	bindings *snapmap.Editor[Key, Binding]
+	ipv4     int // of them
 }
 
 // Set puts b under k, in place of what was there.
-func (e *Editor) Set(k Key, b Binding) { e.bindings.Set(k.plain(), b) }
+func (e *Editor) Set(k Key, b Binding) {
+	k, before := k.plain(), e.bindings.Len()
+	e.bindings.Set(k, b)
+	e.count(k, before)
+}
 
 // Delete removes what is under k, if there is anything.
-func (e *Editor) Delete(k Key) { e.bindings.Delete(k.plain()) }
+func (e *Editor) Delete(k Key) {
+	k, before := k.plain(), e.bindings.Len()
+	e.bindings.Delete(k)
+	e.count(k, before)
+}
+
+// count notes what a change of k did to the number of bindings there were.
+func (e *Editor) count(k Key, before int) {
+	if k.IP.Is4() {
+		e.ipv4 += e.bindings.Len() - before
+	}
+}
 
 // Lookup returns what the edit has under k.
 func (e *Editor) Lookup(k Key) (Binding, bool) { return e.bindings.Get(k.plain()) }
 
 // Table returns the table as edited so far. The editor may go on; the returned
 // table does not change any more.
-func (e *Editor) Table() *Table { return &Table{bindings: e.bindings.Map()} }
+func (e *Editor) Table() *Table { return &Table{bindings: e.bindings.Map(), ipv4: e.ipv4} }
 
 // plain is k in the one form that frames are looked up with: IPv4 as IPv4, and
 // without a zone, which means nothing on a wire.

@@ -107,6 +107,15 @@ func TestRandomEditsAgreeWithAPlainMap(t *testing.T) {
 		if got := s.t.Len(); got != len(s.want) {
 			t.Fatalf("table %d: Len() = %d, want %d", i, got, len(s.want))
 		}
+		four := 0
+		for k := range s.want {
+			if k.IP.Is4() {
+				four++
+			}
+		}
+		if got := s.t.Len4(); got != four {
+			t.Fatalf("table %d: Len4() = %d, want %d", i, got, four)
+		}
 	}
 }
 
