@@ -174,6 +174,7 @@ type runFlags struct {
 	ipMasq         bool
 	stateDir       string
 	adminSocket    string
+	httpListen     string
 	logLevel       string
 	logFormat      string
 
@@ -220,6 +221,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&r.ipMasq, "ip-masq", false, "masquerade what leaves the overlay (nftables)")
 	f.StringVar(&r.stateDir, "state-dir", "/var/lib/uvtep", "node id, MAC and subnet, kept between runs")
 	adminFlag(f, &r.adminSocket)
+	f.StringVar(&r.httpListen, "http-listen", "", "ADDRESS:PORT to serve /metrics, /healthz, /readyz and a status page on, to anybody who reaches it")
 	f.StringVar(&r.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	f.StringVar(&r.logFormat, "log-format", "auto", "console, json, or auto: console on a terminal")
 }
@@ -295,6 +297,9 @@ func (r *runFlags) validate() error {
 	}
 	if r.endpointAge < time.Second {
 		fault("--endpoint-age %s: want a second at least", r.endpointAge)
+	}
+	if r.httpListen != "" {
+		check(parseListen(r.httpListen))
 	}
 	r.log, err = newLog(logOutput, r.logLevel, r.logFormat)
 	check(err)

@@ -302,6 +302,7 @@ func (m *member) follow(ctx context.Context) error {
 // publish puts new tables in force.
 func (m *member) publish(t *etcdsync.Tables) {
 	m.plane.publish(t)
+	m.web.changed(t)
 	m.live = t.Network
 	if t.StaleSince.IsZero() {
 		m.heard = true

@@ -72,7 +72,7 @@ func TestAllFaultsOfTheCommandLineAreReported(t *testing.T) {
 	if err := f.Parse([]string{
 		"--subnet", "10.10.3.9/24", "--mac", "ff:ff:ff:ff:ff:ff", "--public-ip", "fd00::1", "--queues", "0", "--source-ports", "9999",
 		"--source-port-range", "9-1", "--offload", "maybe", "--udp-csum", "maybe", "--mtu", "5", "--ttl", "0", "--flood-rate", "-1", "--tos", "0x21", "--vni", "99999999", "--port", "0",
-		"--log-level", "loud", "--tap", "a/b", "--lease-ttl", "1ms", "--network", "10.10.0.0",
+		"--log-level", "loud", "--tap", "a/b", "--lease-ttl", "1ms", "--network", "10.10.0.0", "--http-listen", "everywhere",
 		"--embedded-etcd", "--embedded-etcd-listen", "https://192.0.2.1:2379",
 	}); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestAllFaultsOfTheCommandLineAreReported(t *testing.T) {
 	}
 	for _, flag := range []string{
 		"--subnet", "--mac", "--public-ip", "--queues", "--source-ports", "--source-port-range", "--offload", "--udp-csum",
-		"--mtu", "--ttl", "--flood-rate", "--tos", "--vni", "--port", "--log-level", "--tap", "--lease-ttl", "--network", "--embedded-etcd-listen",
+		"--mtu", "--ttl", "--flood-rate", "--tos", "--vni", "--port", "--log-level", "--tap", "--lease-ttl", "--network", "--embedded-etcd-listen", "--http-listen",
 	} {
 		if !strings.Contains(err.Error(), flag+" ") {
 			t.Errorf("%s is not reported in:\n%v", flag, err)

@@ -28,6 +28,7 @@ type plane struct {
 	heard  ledger.Ledger
 	kick   chan hostnet.Event // something may have to be put right
 	missed atomic.Bool        // there was no room in kick
+	place  <-chan struct{}    // closed when the host has its place in the network
 
 	mu      sync.Mutex
 	mtu     int                    // that fits the underlay; guarded by mu, as all below
@@ -52,7 +53,7 @@ type plane struct {
 
 func newPlane(m *member, mtu int) *plane {
 	p := &plane{
-		member: m, mtu: mtu, name: tapName(m.tap, m.network.VNI),
+		member: m, mtu: mtu, name: tapName(m.tap, m.network.VNI), place: m.ready,
 		routes: hostnet.NewRoutes(m.host), kick: make(chan hostnet.Event, 64), callers: newAnnouncer(), behind: newBehind(m),
 		offloads: offloads{wish: m.offload, plain: m.offload == offloadOff}, samples: samples{began: time.Now()},
 	}
@@ -291,7 +292,9 @@ func (p *plane) switchFrames(ctx context.Context) error {
 		p.mu.Lock()
 		net := p.net
 		p.mu.Unlock()
+		p.web.begins(p.name)
 		err := p.trunk.serve(ctx, net)
+		p.web.ends(p.name, "it is being opened anew")
 		switch {
 		case ctx.Err() != nil:
 			return err

@@ -67,6 +67,8 @@ type agent struct {
 
 	mu     sync.Mutex
 	planes []*plane // that work; guarded by mu
+
+	web *web
 }
 
 func newAgent(r *runFlags) *agent {
@@ -78,6 +80,7 @@ func newAgent(r *runFlags) *agent {
 	if len(r.names) == 0 {
 		a.members = []*member{newMember(a, "")}
 	}
+	a.web = newWeb(&vitals{planes: a.working, beats: a.trunk.sw, networks: len(a.members)})
 	return a
 }
 
@@ -94,6 +97,15 @@ func (a *agent) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer a.host.Close()
+	l, err := a.listenHTTP()
+	if err != nil {
+		return err
+	}
+	return together(ctx, a.web.watch, a.serveHTTP(l), a.notify, a.join)
+}
+
+// join waits for the underlay, and works until ctx ends.
+func (a *agent) join(ctx context.Context) error {
 	if err := a.trunk.await(ctx); err != nil {
 		return err
 	}

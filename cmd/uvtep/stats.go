@@ -195,13 +195,18 @@ func (p *plane) statsView(s vswitch.Stats, stray []vswitch.Stats) statsView {
 	return v
 }
 
-// staleSince is when etcd was heard last, while it is away; "" when it is there.
-// mu is held.
-func (p *plane) staleSince() string {
-	since := p.tables.StaleSince
-	if since.IsZero() {
-		since = p.store.AwaySince()
+// awaySince is when etcd was heard last, while it is away; the zero Time when it
+// is there. mu is held.
+func (p *plane) awaySince() time.Time {
+	if since := p.tables.StaleSince; !since.IsZero() {
+		return since
 	}
+	return p.store.AwaySince()
+}
+
+// staleSince is awaySince as text, "" when etcd is there. mu is held.
+func (p *plane) staleSince() string {
+	since := p.awaySince()
 	if since.IsZero() {
 		return ""
 	}

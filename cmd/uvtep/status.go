@@ -99,13 +99,18 @@ func (e etcdStatus) String() string {
 	if e.Embedded != "" {
 		where += ", embedded"
 	}
+	return e.state() + "; " + where
+}
+
+// state is how far etcd was heard.
+func (e etcdStatus) state() string {
 	switch {
 	case e.Heard == nil:
-		return "not heard yet; " + where
+		return "not heard yet"
 	case !e.Connected:
-		return fmt.Sprintf("away since %s, heard up to revision %d; %s", e.AwaySince.Format(time.TimeOnly), e.Revision, where)
+		return fmt.Sprintf("away since %s, heard up to revision %d", e.AwaySince.Format(time.TimeOnly), e.Revision)
 	}
-	return fmt.Sprintf("connected, heard up to revision %d %.1fs ago; %s", e.Revision, *e.LagSeconds, where)
+	return fmt.Sprintf("connected, heard up to revision %d %.1fs ago", e.Revision, *e.LagSeconds)
 }
 
 // tenure is the subnet and how long it lasts if nobody renews it.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// beatEvery is how often it is looked whether the data path's goroutines
+	// live, and hangsAfter how many looks one may be in the same batch, which
+	// takes milliseconds. Looks are counted and not time: an agent that was
+	// stopped itself has not hung.
+	beatEvery  = time.Second
+	hangsAfter = 10
+)
+
+// beating is what a switch tells of its goroutines: see vswitch.Switch.Beats.
+type beating interface{ Beats() []uint64 }
+
+// vitals is whether an agent lives and is ready. It is asked by others and waits
+// for nothing that the agent waits for.
+type vitals struct {
+	planes   func() []*plane // of the networks that are served
+	networks int             // that are to be
+	beats    beating
+
+	mu     sync.Mutex
+	idle   map[string]string // why a TAP is not served, by its name; guarded by mu, as all below
+	last   []uint64          // at the last look
+	still  []int             // how many looks each was in one batch
+	hanged string
+}
+
+// begins says that a TAP is served, ends that it is not and why.
+func (v *vitals) begins(tap string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.idle, tap)
+}
+
+func (v *vitals) ends(tap, why string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.idle == nil {
+		v.idle = make(map[string]string)
+	}
+	v.idle[tap] = why
+}
+
+// watch looks after the data path until ctx ends.
+func (v *vitals) watch(ctx context.Context) error {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			v.look()
+		}
+	}
+}
+
+// look looks whether a goroutine has been in one batch all the time.
+func (v *vitals) look() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := v.beats.Beats()
+	still := make([]int, len(now))
+	v.hanged = ""
+	for i, beat := range now {
+		if len(v.last) != len(now) || beat%2 == 0 || v.last[i] != beat {
+			continue // others than before, idle, or in another batch
+		}
+		if still[i] = v.still[i] + 1; still[i] >= hangsAfter {
+			v.hanged = fmt.Sprintf("goroutine %d of the data path hangs in one batch for %s; restart the agent", i, time.Duration(still[i])*beatEvery)
+		}
+	}
+	v.last, v.still = now, still
+}
+
+// sick says what is wrong with the data path, nil when its goroutines live or
+// have not begun yet.
+func (v *vitals) sick() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, tap := range slices.Sorted(maps.Keys(v.idle)) {
+		return fmt.Errorf("the data path of %s does not run: %s", tap, v.idle[tap])
+	}
+	if v.hanged != "" {
+		return errors.New(v.hanged)
+	}
+	return nil
+}
+
+// unready says what is missing before the host forwards, nil when nothing is.
+// Tables of the last run will do.
+func (v *vitals) unready() error {
+	planes := v.planes()
+	var missing []string
+	if len(planes) < v.networks {
+		missing = append(missing, "the network's configuration is not known yet")
+	}
+	for _, p := range planes {
+		for _, lacks := range p.lacks() {
+			missing = append(missing, p.name+": "+lacks)
+		}
+	}
+	if len(missing) > 0 {
+		return errors.New(strings.Join(missing, "; "))
+	}
+	return nil
+}
+
+// lacks says what is missing before a network's frames are forwarded.
+func (p *plane) lacks() (missing []string) {
+	select {
+	case <-p.place:
+	default:
+		missing = append(missing, "no place in the network yet: etcd has to confirm it")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dev == nil || p.renewal != nil {
+		missing = append(missing, "the TAP is not open")
+	}
+	if p.tables == nil {
+		missing = append(missing, "no tables yet")
+	}
+	return missing
+}
