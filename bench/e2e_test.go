@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
+		if err := os.Chmod(dir, 0o755); err != nil { // the program is also run as somebody else
+			panic(err)
+		}
 		program = filepath.Join(dir, "uvtep")
 		build := exec.Command("go", "build", "-o", program, module+"/cmd/uvtep")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -38,6 +38,15 @@ type Process struct {
 // killed when the lab's process dies. Its process group is its own, so that
 // Ctrl-C reaches the lab alone.
 func (n *Node) Start(program string, args ...string) (*Process, error) {
+	return n.start(nil, program, args...)
+}
+
+// StartAs is Start for a program of another user, with that user's own group.
+func (n *Node) StartAs(user uint32, program string, args ...string) (*Process, error) {
+	return n.start(&syscall.Credential{Uid: user, Gid: user}, program, args...)
+}
+
+func (n *Node) start(as *syscall.Credential, program string, args ...string) (*Process, error) {
 	out, err := n.lab.newOutput(n.Name + "-" + filepath.Base(program))
 	if err != nil {
 		return nil, err
@@ -45,7 +54,7 @@ func (n *Node) Start(program string, args ...string) (*Process, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipe
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: as}
 	p := &Process{
 		Log: out.file.Name(), what: filepath.Base(program) + " in " + n.Name,
 		cmd: cmd, done: make(chan struct{}), out: out,
