@@ -132,11 +132,22 @@ func explain(socket string, err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no agent at %s; start `uvtep run`, or say where with --admin-socket (one that waits for etcd the first time has no socket yet: see its log)", socket)
+		return unreached{fmt.Sprintf("no agent at %s; start `uvtep run`, or say where with --admin-socket (one that waits for etcd the first time has no socket yet: see its log)", socket), err}
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("not allowed to open %s: %s", socket, advice(socket))
+		return unreached{fmt.Sprintf("not allowed to open %s: %s", socket, advice(socket)), err}
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("agent at %s does not answer: %w; its log may say why, else restart it", socket, err)
 	}
 	return fmt.Errorf("agent at %s: %w; is it an agent's socket?", socket, err)
 }
+
+// unreached is an error in words that say what to do next.
+type unreached struct {
+	text string
+	err  error
+}
+
+func (u unreached) Error() string { return u.text }
+
+// Unwrap returns the error.
+func (u unreached) Unwrap() error { return u.err }
