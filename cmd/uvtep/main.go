@@ -91,6 +91,7 @@ func newRoot() *cobra.Command {
 		newNeigh(),
 		newRoute(),
 		newDiff(),
+		newDoctor(),
 		newVersion(),
 	)
 	badArgsAreUsage(root)

@@ -20,21 +20,20 @@ type Process struct {
 // TAPHolders returns the processes of this network namespace that have a TAP of
 // that name open. Only root sees those of others.
 func (h *Host) TAPHolders(name string) []Process {
-	return h.holders(func(fd, link string) bool { return link == TUNPath && tapOf(fd) == name })
+	ours := h.namespaceName()
+	return holders(func(dir string) bool {
+		ns, err := os.Readlink(dir + "/ns/net")
+		return err == nil && ns == ours
+	}, func(fd, link string) bool { return link == TUNPath && tapOf(fd) == name })
 }
 
-// holders returns the processes of the Host's namespace with a descriptor that a
-// condition holds for. It is told where in /proc the descriptor is, and what it
-// leads to.
-func (h *Host) holders(is func(fd, link string) bool) []Process {
-	ours := h.namespaceName()
+// holders returns those of some processes that have a descriptor that a condition
+// holds for. It is told where in /proc the descriptor is, and what it leads to.
+func holders(of func(dir string) bool, is func(fd, link string) bool) []Process {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	var out []Process
 	for _, dir := range dirs {
-		if ns, err := os.Readlink(dir + "/ns/net"); err != nil || ns != ours {
-			continue
-		}
-		if hasDescriptor(dir, is) {
+		if of(dir) && hasDescriptor(dir, is) {
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			name, _ := os.ReadFile(dir + "/comm")
 			out = append(out, Process{pid, strings.TrimSpace(string(name))})

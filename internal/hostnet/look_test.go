@@ -94,16 +94,8 @@ func TestSocketsOfAPortAreFoundWithTheirDrops(t *testing.T) {
 	if us := parseSockets(line, 4789); len(us) != 1 || us[0].Drops != 17 || us[0].inode != "4711" || us[0].Local.String() != "192.0.2.1:4789" {
 		t.Errorf("got %+v", us)
 	}
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	s.check(err)
-	defer c.Close()
-	own, err := Open(Config{})
-	s.check(err)
-	defer own.Close()
-	us, err = own.UDPSockets(uint16(c.LocalAddr().(*net.UDPAddr).Port))
-	s.check(err)
-	if len(us) != 1 || len(us[0].Held) != 1 || us[0].Held[0].PID != os.Getpid() {
-		t.Errorf("own socket: got %+v, want it held by this process", us)
+	if h := us[0].Held; len(h) != 1 || h[0].PID != os.Getpid() || h[0].Name == "" {
+		t.Errorf("held by %v, want this process", h)
 	}
 }
 

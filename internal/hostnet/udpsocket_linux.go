@@ -17,8 +17,9 @@ type UDPSocket struct {
 	// Drops are the datagrams that the kernel dropped since its buffer was
 	// full.
 	Drops uint64
-	// Held is by which processes; none for the kernel's own, such as a vxlan
-	// device's, and for those of others when we are not root.
+	// Held is by which processes, of whatever namespace; none for the kernel's
+	// own, such as a vxlan device's, and for those of others when we are not
+	// root.
 	Held  []Process
 	inode string
 }
@@ -41,7 +42,7 @@ func (h *Host) UDPSockets(port uint16) ([]UDPSocket, error) {
 	}
 	for i := range out {
 		link := "socket:[" + out[i].inode + "]"
-		out[i].Held = h.holders(func(_, to string) bool { return to == link })
+		out[i].Held = holders(func(string) bool { return true }, func(_, to string) bool { return to == link })
 	}
 	return out, nil
 }
