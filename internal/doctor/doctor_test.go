@@ -236,7 +236,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"a silent router", func(f *Facts) { f.Peers[0].Way.Silent, f.Peers[0].Way.Next = true, addr("192.0.2.254") }, "warning peers", "the router 192.0.2.254", "ping 192.0.2.254"},
 		{"a host that is gone", func(f *Facts) { f.Peers[0].Life = etcdsync.Gone }, "note peers", "has no host record any more", "uvtep subnets release 10.10.2.0/24"},
 		{"strangers", func(f *Facts) { f.Agent.Unknown = 1000 }, "note peers", "1000 datagrams came from senders that are no VTEPs", "tcpdump -ni eth0 udp port 4789"},
-		{"few strangers", func(f *Facts) { f.Agent.Unknown, f.Agent.Spoofed = 9, 9 }, "", "", ""},
+		{"few strangers", func(f *Facts) { f.Agent.Unknown, f.Agent.Spoofed, f.Agent.Delivered = 9, 9, 0 }, "", "", ""},
 		{"borrowed MAC addresses", func(f *Facts) { f.Agent.Spoofed = 1000 }, "note peers", "1000 frames bore the MAC address of another host", ""},
 
 		{"no etcd", func(f *Facts) {
