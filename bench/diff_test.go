@@ -1,10 +1,14 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -24,6 +28,7 @@ var masks = []struct {
 	{regexp.MustCompile(`[0-9a-f]{2}(:[0-9a-f]{2}){5}`), "MAC"},
 	{regexp.MustCompile(`revision \d+`), "revision N"},
 	{regexp.MustCompile(`/\S+\.sock`), "SOCKET"},
+	{regexp.MustCompile(`: error reading server preface: [^;]*`), ""}, // grpc may know that, or not
 }
 
 func masked(s string) string {
@@ -56,6 +61,24 @@ func sameAgain(ctx context.Context, t testing.TB, h *lab.Host) {
 	})
 }
 
+// freeze stops a process, and waits until each of its threads has: one may be at
+// work for a moment still.
+func freeze(ctx context.Context, t testing.TB, p *lab.Process) {
+	t.Helper()
+	must(t, p.Signal(syscall.SIGSTOP))
+	eventually(ctx, t, "all threads are stopped", func() (bool, string) {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID))
+		must(t, err)
+		for _, name := range stats {
+			b, _ := os.ReadFile(name)
+			if i := bytes.LastIndexByte(b, ')'); i < 0 || len(b) < i+3 || b[i+2] != 'T' {
+				return false, string(b)
+			}
+		}
+		return len(stats) > 0, ""
+	})
+}
+
 func TestDiffNamesWhatDiffersUntilItIsPutRight(t *testing.T) {
 	l, ctx := newLab(t, lab.Config{Hosts: 2, IPv6: true})
 	bin, err := lab.BuildEtcd(ctx)
@@ -80,7 +103,8 @@ func TestDiffNamesWhatDiffersUntilItIsPutRight(t *testing.T) {
 	keptTables(ctx, t, h, "subnets/10.10.2.0-24")
 
 	// The agent is stopped too, so that it puts nothing right.
-	must(t, h.Agent.Signal(syscall.SIGSTOP), h.DeleteRoute(h.TAP, far), h.SetMAC(h.TAP, net.HardwareAddr{2, 0, 0, 0, 0, 9}))
+	freeze(ctx, t, h.Agent)
+	must(t, h.DeleteRoute(h.TAP, far), h.SetMAC(h.TAP, net.HardwareAddr{2, 0, 0, 0, 0, 9}))
 	stopped := "uvtep diff: agent not compared: the agent at SOCKET has not answered within 2s: is it stopped (SIGSTOP), or the machine out of breath?\n"
 	changed := func(who string) string {
 		return "- route 10.10.2.0/24 via 10.10.2.0: in " + who + ", not in kernel; key subnets/10.10.2.0-24; revision N\n" +
@@ -116,6 +140,16 @@ func TestDiffNamesWhatDiffersUntilItIsPutRight(t *testing.T) {
 		t.Errorf("uvtep diff -j: exit status %d, %s", code, said)
 	}
 	must(t, unblock())
+	sameAgain(ctx, t, h)
+
+	// A configuration that is gone or broken changes nothing, and is named.
+	config, err := l.List(ctx, prefix+"/config")
+	must(t, err, l.Put(ctx, prefix+"/config", "{"))
+	code, said = runOn(ctx, t, h, append([]string{"diff"}, onHost(h)...)...)
+	if code != 2 || !strings.Contains(said, "+ config Backend.Port 4789: in agent, not in etcd; key config\n") || strings.Contains(said, "fdb") {
+		t.Errorf("a broken configuration: exit status %d, %s", code, said)
+	}
+	must(t, l.Put(ctx, prefix+"/config", config[prefix+"/config"]))
 	sameAgain(ctx, t, h)
 	must(t, h.Agent.Stop(ctx))
 	diffSays(ctx, t, h, 1, "uvtep diff: agent not compared: no agent at SOCKET; start `uvtep run`, or say where with --admin-socket\n", "--etcd-endpoints", e.URL)

@@ -33,11 +33,12 @@ type differ struct {
 
 // reading is the sides as they were at about one time.
 type reading struct {
-	agent   *heldView        // nil: not read
-	network etcdsync.Network // that the host runs by
-	etcd    *etcdsync.Audit  // nil: not read
-	cached  bool             // etcd is the agent's cache of it
-	kernel  kernelSide
+	agent    *heldView        // nil: not read
+	network  etcdsync.Network // that the host runs by
+	etcd     *etcdsync.Audit  // nil: not read
+	cached   bool             // etcd is the agent's cache of it
+	noConfig bool             // etcd has no network configuration, or one that cannot be used
+	kernel   kernelSide
 }
 
 // note says once, for people, what was not read.
@@ -125,7 +126,8 @@ func (d *differ) readEtcd(ctx context.Context, r *reading) error {
 		r.network = there
 		err = d.checkNode()
 	}
-	if err == nil || errors.Is(err, etcdsync.ErrNoNetwork) && r.agent != nil {
+	r.noConfig = errors.Is(err, etcdsync.ErrNoNetwork) || errors.Is(err, etcdsync.ErrBadNetwork)
+	if err == nil || r.noConfig && r.agent != nil {
 		r.etcd, err = d.store.Audit(ctx, d.identity(r))
 	}
 	if err != nil {
@@ -227,7 +229,11 @@ func (r *reading) differences() []difference {
 	switch {
 	case r.agent != nil:
 		if r.etcd != nil {
-			out = compareFacts(factsOfEtcd(r.etcd, n, r.agent.NoSubnet), factsOfAgent(r.agent, n), "etcd", "agent")
+			etcd := factsOfEtcd(r.etcd, n, r.agent.NoSubnet)
+			if r.noConfig {
+				etcd.drop(aboutConfig, "")
+			}
+			out = compareFacts(etcd, factsOfAgent(r.agent, n), "etcd", "agent")
 		}
 		upper = r.agent.wishes()
 	case r.cached:
@@ -285,7 +291,7 @@ func (d *differ) close() error {
 // drop removes the facts that begin so.
 func (f facts) drop(about, begin string) {
 	for x := range f {
-		if x.about == about && len(x.what) >= len(begin) && x.what[:len(begin)] == begin {
+		if x.about == about && strings.HasPrefix(x.what, begin) {
 			delete(f, x)
 		}
 	}
