@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,13 +43,6 @@ type facts map[fact]source
 
 func (f facts) add(about string, from source, format string, a ...any) {
 	f[fact{about, fmt.Sprintf(format, a...)}] = from
-}
-
-// only returns the facts about some things.
-func (f facts) only(about ...string) facts {
-	out := maps.Clone(f)
-	maps.DeleteFunc(out, func(x fact, _ source) bool { return !slices.Contains(about, x.about) })
-	return out
 }
 
 // Words of facts that come from several sides.
@@ -299,7 +291,7 @@ func overlapsOne(ps []netip.Prefix, p netip.Prefix) bool {
 	if found && ps[i].Bits() <= p.Bits() {
 		return true
 	}
-	return i > 0 && ps[i-1].Contains(p.Addr()) && ps[i-1].Bits() <= p.Bits()
+	return i > 0 && ps[i-1].Contains(p.Addr())
 }
 
 func inOne(ranges []netip.Prefix, a netip.Addr) bool {
