@@ -140,6 +140,8 @@ func (d *Datagram) ct(k expr.CtKey) value {
 		return known("ct state", native(ctNew)...)
 	case expr.CtKeyMARK:
 		return known("ct mark", native(0)...)
+	case expr.CtKeySTATUS: // nobody has changed its addresses
+		return known("ct status", native(0)...)
 	}
 	return value{}
 }

@@ -151,6 +151,8 @@ func TestADatagramMeetsItsFate(t *testing.T) {
 		{"let in when it is new", input(true, [][]expr.Any{all(states(8), accept)}), ""},
 		{"let in before the rule", input(false, [][]expr.Any{all(saddr(192, 0, 2), accept), all(dport(4789), drop)}), ""},
 		{"from this sender", input(false, [][]expr.Any{all(saddr(192, 0, 2, 7), drop)}), "ip saddr 192.0.2.7 drop"},
+		{"from its network", input(false, [][]expr.Any{all(saddr(192, 0, 2), drop)}), "ip saddr 192.0.2.0/24 drop"},
+		{"by whom somebody else took the address", input(true, [][]expr.Any{all([]expr.Any{&expr.Ct{Key: expr.CtKeySTATUS, Register: 1}, eq(native(32)...)}, accept)}), "policy"},
 		{"from another sender", input(false, [][]expr.Any{all(saddr(192, 0, 2, 8), drop)}), ""},
 		{"from a source port", input(false, [][]expr.Any{all(sport(), drop)}), "perhaps udp sport 53 drop"},
 		{"perhaps let in, then dropped", input(true, [][]expr.Any{all(sport(), accept)}), "perhaps policy"},

@@ -78,15 +78,27 @@ func constant(name string, b []byte) string {
 	case strings.HasSuffix(name, "name"):
 		return fmt.Sprintf("%q", bytes.TrimRight(b, "\x00"))
 	case strings.HasSuffix(name, "addr"):
-		if a, ok := netip.AddrFromSlice(b); ok {
-			return a.String()
-		}
+		return addrWords(b)
 	case len(b) == 1 && b[0] == UDP:
 		return "udp"
 	case len(b) == 1 && b[0] == TCP:
 		return "tcp"
 	}
 	return fmt.Sprintf("0x%x", b)
+}
+
+// addrWords is an address, or the bytes of one that a prefix has.
+func addrWords(b []byte) string {
+	whole := make([]byte, 4)
+	if len(b) > len(whole) {
+		whole = make([]byte, 16)
+	}
+	copy(whole, b)
+	a, _ := netip.AddrFromSlice(whole)
+	if len(b) == len(whole) {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, 8*len(b)).String()
 }
 
 func matchWords(e *expr.Match) string {

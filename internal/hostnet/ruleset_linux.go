@@ -1,11 +1,14 @@
 package hostnet
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"github.com/uvtep/uvtep/internal/firewall"
@@ -85,9 +88,29 @@ func readSets(c *nftables.Conn, t *nftables.Table, rs *firewall.Ruleset) error {
 		if s.Concatenation {
 			continue // keys of several parts are not looked up
 		}
+		for i := range elements {
+			if e := &elements[i]; s.IsMap && e.VerdictData == nil {
+				e.VerdictData = verdictOf(e.Val)
+			}
+		}
 		rs.Sets[firewall.SetName{Family: t.Family, Table: t.Name, Set: s.Name}] = elements
 	}
 	return nil
+}
+
+// verdictOf reads the verdict of a map's element, which the library leaves as the
+// kernel sent it; nil when it is none.
+func verdictOf(b []byte) *expr.Verdict {
+	var v *expr.Verdict
+	for kind, value := range attrs(b) {
+		switch {
+		case kind == unix.NFTA_VERDICT_CODE && len(value) == 4:
+			v = &expr.Verdict{Kind: expr.VerdictKind(int32(binary.BigEndian.Uint32(value)))}
+		case kind == unix.NFTA_VERDICT_CHAIN && v != nil:
+			v.Chain = string(bytes.TrimRight(value, "\x00"))
+		}
+	}
+	return v
 }
 
 // legacyTables names the tables of the legacy iptables that are in use.

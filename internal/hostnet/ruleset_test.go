@@ -54,6 +54,14 @@ func TestTheFirewallIsReadAsItWasWritten(t *testing.T) {
 		c.AddRule(&nftables.Rule{Table: table, Chain: in, Exprs: append(toPort(0, set), &expr.Verdict{Kind: expr.VerdictAccept})})
 		c.AddRule(&nftables.Rule{Table: table, Chain: in, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: "deep"}}})
 		c.AddRule(&nftables.Rule{Table: table, Chain: deep, Exprs: append(toPort(4789, nil), &expr.Counter{}, dropIt())})
+		deeper := c.AddChain(&nftables.Chain{Name: "deeper", Table: table})
+		byPort := &nftables.Set{Table: table, Name: "by_port", IsMap: true, KeyType: nftables.TypeInetService, DataType: nftables.TypeVerdict}
+		c.AddSet(byPort, []nftables.SetElement{
+			{Key: []byte{0, 54}, VerdictData: &expr.Verdict{Kind: expr.VerdictAccept}},
+			{Key: []byte{0, 55}, VerdictData: &expr.Verdict{Kind: expr.VerdictJump, Chain: "deeper"}},
+		})
+		c.AddRule(&nftables.Rule{Table: table, Chain: deeper, Exprs: []expr.Any{dropIt()}})
+		c.AddRule(&nftables.Rule{Table: table, Chain: in, Exprs: append(toPort(0, nil)[:3], &expr.Lookup{SourceRegister: 1, SetName: byPort.Name, SetID: byPort.ID, IsDestRegSet: true})})
 		out := c.AddChain(&nftables.Chain{Name: "out", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter})
 		c.AddRule(&nftables.Rule{Table: table, Chain: out, Exprs: append(toPort(4789, nil), &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})})
 	})
@@ -66,6 +74,8 @@ func TestTheFirewallIsReadAsItWasWritten(t *testing.T) {
 	}{
 		{firewall.Input, 4789, "chain deep (from in), hook input, rule"},
 		{firewall.Input, 8472, ""}, // in the set
+		{firewall.Input, 54, ""},   // by the map
+		{firewall.Input, 55, "chain deeper (from in), hook input, rule"},
 		{firewall.Input, 80, "chain in, hook input: policy drop"},
 		{firewall.Output, 4789, "udp dport 4789 reject"},
 		{firewall.Output, 80, ""},
