@@ -48,6 +48,11 @@ const (
 // askAbout fills in what the records' keys do not say themselves.
 func (s *Store) askAbout(ctx context.Context, list []SubnetRecord) {
 	addTenures(list, func(id int64) tenure { return s.tenure(ctx, id) })
+	s.askForHosts(ctx, list)
+}
+
+// askForHosts fills in whether the records' holders are up.
+func (s *Store) askForHosts(ctx context.Context, list []SubnetRecord) {
 	there, err := s.hostRecords(ctx, list)
 	for i := range list {
 		r := &list[i]

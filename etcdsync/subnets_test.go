@@ -57,6 +57,15 @@ func TestTheHostRecordSaysWhetherAHolderIsThere(t *testing.T) {
 	if err != nil || len(got) != crowd+2 {
 		t.Fatalf("got %d subnets, %v, want %d", len(got), err, crowd+2)
 	}
+	holders, err := s.Holders(e.ctx)
+	for i := range holders {
+		if h, r := &holders[i], &got[i]; h.Key != r.Key || h.Life != r.Life || h.TTL != 0 {
+			t.Errorf("holder %d: got %+v, want what Subnets says but for times: %+v", i, h, r)
+		}
+	}
+	if err != nil || len(holders) != len(got) {
+		t.Errorf("got %d holders, %v, want %d", len(holders), err, len(got))
+	}
 	for _, r := range got {
 		want := Gone
 		switch i := r.Subnet.Addr().As4()[2]; {

@@ -153,7 +153,7 @@ func (e *examiner) readRecords(ctx context.Context, o etcdsync.Options) {
 		if s, x.Err = etcdsync.Dial(o); x.Err == nil {
 			ctx, cancel := context.WithTimeout(ctx, etcdPatience)
 			defer cancel()
-			x.Records, x.Err = s.Subnets(ctx)
+			x.Records, x.Err = s.Holders(ctx)
 			_ = s.Close()
 		}
 	}
