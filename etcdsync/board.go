@@ -29,6 +29,7 @@ type board struct {
 	fdb     *fdb.Editor
 	arp     *arpproxy.Editor
 	peers   *snapmap.Editor[string, *Peer]
+	hosts   *snapmap.Editor[string, *Peer]
 	touched map[arpproxy.Key]struct{} // bindings that may differ from last
 	last    *Tables                   // published before, nil at first
 }
@@ -44,7 +45,7 @@ func newBoard(me identity, log zerolog.Logger) *board {
 		me: me, log: log, alarm: limited(log),
 		rows: make(map[string]*row), nodes: make(map[string]*node), leases: make(map[*row]bool),
 		macs: newContest[fdb.Key](betterMAC), ips: newContest[arpproxy.Key](betterIP), routes: newRouteSet(), census: newCensus(),
-		fdb: (*fdb.Table)(nil).Edit(), arp: (*arpproxy.Table)(nil).Edit(), peers: (*snapmap.Map[string, *Peer])(nil).Edit(),
+		fdb: (*fdb.Table)(nil).Edit(), arp: (*arpproxy.Table)(nil).Edit(), peers: (*snapmap.Map[string, *Peer])(nil).Edit(), hosts: (*snapmap.Map[string, *Peer])(nil).Edit(),
 		touched: make(map[arpproxy.Key]struct{}),
 	}
 }

@@ -60,12 +60,13 @@ type view struct {
 	Routes []Route
 	VTEPs  map[encap.VNI][]string
 	Peers  map[string]string
+	Hosts  map[string]string
 }
 
 func viewOf(t *Tables) view {
 	v := view{
 		FDB: make(map[fdb.Key]string), ARP: maps.Collect(t.ARP.All()), Routes: t.Routes.Sorted(),
-		VTEPs: make(map[encap.VNI][]string), Peers: make(map[string]string),
+		VTEPs: make(map[encap.VNI][]string), Peers: make(map[string]string), Hosts: make(map[string]string),
 	}
 	for k, e := range t.FDB.All() {
 		v.FDB[k] = fmt.Sprintf("%s %s %d", where(e.VTEP), e.Origin, e.Rev)
@@ -77,6 +78,9 @@ func viewOf(t *Tables) view {
 	}
 	for k, p := range t.Peers.All() {
 		v.Peers[k] = fmt.Sprint(p.Key, p.Rev, p.Subnet, p.Subnet6, *p.VTEP, p.MAC, p.MAC6, p.NodeID)
+	}
+	for k, p := range t.Hosts.All() {
+		v.Hosts[k] = fmt.Sprint(p.Key, p.Rev, *p.VTEP, p.NodeID, p.Probe)
 	}
 	return v
 }
@@ -104,10 +108,13 @@ func naive(c *FollowConfig, good map[string]*mvccpb.KeyValue) view {
 	rows = naiveActive(rows)
 	v := view{
 		FDB: make(map[fdb.Key]string), ARP: make(map[arpproxy.Key]arpproxy.Binding),
-		VTEPs: make(map[encap.VNI][]string), Peers: make(map[string]string),
+		VTEPs: make(map[encap.VNI][]string), Peers: make(map[string]string), Hosts: make(map[string]string),
 	}
 	macs := make(map[fdb.Key]*row)
 	for _, r := range rows {
+		if r.kind == host && !r.self {
+			v.Hosts[r.node] = fmt.Sprint(r.name, r.rev, *r.vtep, r.node, r.peer.Probe)
+		}
 		for _, s := range r.stations {
 			k := fdb.Key{VNI: r.vni, MAC: s.mac}
 			if old := macs[k]; old == nil || naiveBetter(r, old, true) {

@@ -9,8 +9,42 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/uvtep/uvtep/arpproxy"
+	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 )
+
+func TestHostsAreKnownForAsLongAsTheyHaveARecord(t *testing.T) {
+	probed := func(ip string, last byte) string {
+		key := make([]byte, 32)
+		key[0] = last
+		b, err := hostValue{publicIP: addr(ip), vnis: []encap.VNI{1}, probe: &Probe{[32]byte(key), 4000, mac(2)}}.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	w := newWorld(t)
+	want := func(ip string, first byte) {
+		t.Helper()
+		h, ok := w.tables().Hosts.Get(nodeB)
+		if !ok || h.NodeID != nodeB || h.VTEP.To.Addr() != addr(ip) || h.Rev != w.h.rev || h.Probe == nil || h.Probe.Key[0] != first || h.Probe.MAC != mac(2) {
+			t.Errorf("got %+v, want the host at %s with the key that begins with %d", h, ip, first)
+		}
+	}
+	w.put(hostKey(nodeA), probed("192.0.2.1", 1)) // our own
+	w.put(hostKey(nodeB), probed("192.0.2.2", 2))
+	want("192.0.2.2", 2)
+	w.put(hostKey(nodeB), probed("192.0.2.2", 3)) // started anew
+	want("192.0.2.2", 3)
+	w.put(hostKey(nodeB), probed("192.0.2.22", 3)) // moved
+	want("192.0.2.22", 3)
+	if n := w.tables().Hosts.Len(); n != 1 {
+		t.Errorf("got %d hosts, want B alone", n)
+	}
+	w.del(hostKey(nodeB))
+	w.del(hostKey(nodeA))
+	w.wantNothing(w.tables())
+}
 
 func TestEndpointsLiveAndMoveWithTheirHost(t *testing.T) {
 	w := newWorld(t)

@@ -27,6 +27,7 @@ func (b *board) enterHost(r *row) {
 	if r.self {
 		return // our own stations do not wait for our record
 	}
+	b.hosts.Set(r.node, r.peer)
 	for e := range n.endpoints {
 		b.show(e)
 	}
@@ -42,6 +43,7 @@ func (b *board) withdrawHost(r *row) {
 	if r.self {
 		return
 	}
+	b.hosts.Delete(r.node)
 	for e := range n.endpoints {
 		b.hide(e)
 	}
@@ -54,6 +56,9 @@ func (b *board) replaceHost(old, r *row) {
 	b.showVTEP(r)
 	b.hideVTEP(old)
 	n.host = r
+	if !r.self {
+		b.hosts.Set(r.node, r.peer)
+	}
 	if sameVTEP(old.vtep, r.vtep) {
 		r.vtep = old.vtep
 		return

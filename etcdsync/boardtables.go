@@ -8,7 +8,7 @@ import (
 
 // tables returns the tables as the board has them, and begins the next ones.
 func (b *board) tables(rev int64, n Network) *Tables {
-	t := &Tables{Rev: rev, Network: n, FDB: b.fdb.Table(), ARP: b.arp.Table(), Routes: b.routes.list(), Peers: b.peers.Map()}
+	t := &Tables{Rev: rev, Network: n, FDB: b.fdb.Table(), ARP: b.arp.Table(), Routes: b.routes.list(), Peers: b.peers.Map(), Hosts: b.hosts.Map()}
 	if b.last != nil {
 		t.Changed = b.changes(b.last, t)
 	}

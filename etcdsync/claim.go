@@ -32,6 +32,8 @@ type Claim struct {
 	Port uint16
 	// MAC is the address of the host's VTEP.
 	MAC ether.Addr
+	// Probe, if not nil, is told to others in the host record.
+	Probe *Probe
 	// NoSubnet asks for the host record alone: no subnet is leased.
 	NoSubnet bool
 	// Want is the IPv4 subnet to have, or to fail (the IPv6 one in a network
@@ -132,6 +134,6 @@ func (c *Claim) leaseValue() leaseValue {
 func (c *Claim) hostValue(s subnets) hostValue {
 	return hostValue{
 		publicIP: c.PublicIP, publicIPv6: c.PublicIPv6, port: c.Port,
-		vnis: []encap.VNI{c.Network.VNI}, subnets: s,
+		vnis: []encap.VNI{c.Network.VNI}, subnets: s, probe: c.Probe,
 	}
 }

@@ -30,7 +30,7 @@ type row struct {
 	vtep         *fdb.VTEP // an endpoint's is its host's
 	vnis         []encap.VNI
 	stations     []station
-	peer         *Peer // of a lease
+	peer         *Peer // of a lease and of a host
 }
 
 // station is an Ethernet address with the IP addresses bound to it.
@@ -156,6 +156,7 @@ func hostRow(k key, value []byte, me *identity, n *Network) (*row, error) {
 	}
 	r := &row{kind: host, self: k.node == me.node, node: k.node, vnis: v.vnis}
 	r.vtep = me.vtep(v.publicIP, v.publicIPv6, v.port)
+	r.peer = &Peer{VTEP: r.vtep, NodeID: k.node, Probe: v.probe}
 	if !r.self && me.isMe(r.vtep, n) {
 		return r, errOwnAddr
 	}

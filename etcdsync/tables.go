@@ -36,6 +36,8 @@ type Tables struct {
 	// Peers are the subnet leases of other hosts, by their keys below the
 	// prefix.
 	Peers *snapmap.Map[string, *Peer]
+	// Hosts are the records of other hosts, by their node ids.
+	Hosts *snapmap.Map[string, *Peer]
 	// Changed are the bindings that are new or different since the tables
 	// published before; none at the first load. The stations behind the TAP
 	// should be told of them.
@@ -68,18 +70,21 @@ func (c Change) compare(o Change) int {
 	return cmp.Or(cmp.Compare(c.VNI, o.VNI), c.IP.Compare(o.IP))
 }
 
-// Peer is a subnet lease of another host.
+// Peer is another host, as its subnet lease or its host record says.
 type Peer struct {
-	// Key is the lease's key in etcd, Rev the revision of its value.
+	// Key is the key in etcd, Rev the revision of its value.
 	Key string
 	Rev int64
-	// Subnet and Subnet6 are what it leases; either may be the zero Prefix.
+	// Subnet and Subnet6 are what it leases; either may be the zero Prefix, and
+	// both are in a host record.
 	Subnet, Subnet6 netip.Prefix
 	// VTEP is where datagrams for the host go.
 	VTEP *fdb.VTEP
 	// MAC is the host's VTEP address, MAC6 the one for its IPv6 subnet: the
-	// same one unless the host runs flannel.
+	// same one unless the host runs flannel. A host record has neither.
 	MAC, MAC6 ether.Addr
 	// NodeID is the host's identity, empty when it runs flannel.
 	NodeID string
+	// Probe is of a host record alone, nil when the agent answers no probes.
+	Probe *Probe
 }

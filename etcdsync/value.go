@@ -140,6 +140,7 @@ type hostValue struct {
 	port                 uint16 // 0: the network's
 	vnis                 []encap.VNI
 	subnets              subnets
+	probe                *Probe // nil: it answers no probes
 }
 
 type hostText struct {
@@ -148,6 +149,7 @@ type hostText struct {
 	Port       uint16
 	VNIs       []encap.VNI
 	Subnets    []netip.Prefix
+	Probe      *probeText `json:",omitempty"`
 	Schema     int
 }
 
@@ -155,7 +157,7 @@ type hostText struct {
 func (h hostValue) marshal() ([]byte, error) {
 	return json.Marshal(hostText{
 		PublicIP: text4(h.publicIP), PublicIPv6: text6(h.publicIPv6), Port: h.port,
-		VNIs: h.vnis, Subnets: h.subnets.prefixes(), Schema: schema,
+		VNIs: h.vnis, Subnets: h.subnets.prefixes(), Probe: h.probe.text(), Schema: schema,
 	})
 }
 
@@ -166,11 +168,12 @@ func parseHost(b []byte) (hostValue, error) {
 		PublicIP, PublicIPv6 underlayAddr
 		Port                 uint16
 		VNIs                 []encap.VNI
+		Probe                json.RawMessage
 	}
 	if err := unmarshalOurs(b, &t); err != nil {
 		return hostValue{}, err
 	}
-	h := hostValue{publicIP: t.PublicIP.Addr, publicIPv6: t.PublicIPv6.Addr, port: t.Port, vnis: t.VNIs}
+	h := hostValue{publicIP: t.PublicIP.Addr, publicIPv6: t.PublicIPv6.Addr, port: t.Port, vnis: t.VNIs, probe: parseProbe(t.Probe)}
 	if len(t.VNIs) > maxVNIs {
 		return hostValue{}, fmt.Errorf("%d VNIs, %d at most", len(t.VNIs), maxVNIs)
 	}

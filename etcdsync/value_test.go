@@ -163,6 +163,30 @@ func TestHostRecords(t *testing.T) {
 	}
 }
 
+func TestAHostRecordTellsHowToProbeTheHost(t *testing.T) {
+	key := make([]byte, 32)
+	key[31] = 7
+	want := &Probe{Key: [32]byte(key), Port: 40123, MAC: mac(2)}
+	b, err := hostValue{publicIP: addr("192.0.2.2"), vnis: []encap.VNI{1}, probe: want}.marshal()
+	const text = `"Probe":{"Key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAc=","Port":40123,"MAC":"02:00:00:00:00:02"}`
+	if err != nil || !strings.Contains(string(b), text) {
+		t.Errorf("got %s, %v; want %s in it", b, err, text)
+	}
+	if got, err := parseHost(b); err != nil || cmp.Diff(want, got.probe) != "" {
+		t.Errorf("got %+v, %v", got.probe, err)
+	}
+	// What cannot be read costs the probes alone.
+	for _, bad := range []string{
+		`null`, `7`, `{}`, `{"Key":"AAAA","Port":1,"MAC":"02:00:00:00:00:02"}`, `{"Key":"!","Port":1,"MAC":"02:00:00:00:00:02"}`,
+		strings.Replace(text[len(`"Probe":`):], "02:00:00:00:00:02", "ff:ff:ff:ff:ff:ff", 1), strings.Replace(text[len(`"Probe":`):], "40123", "70000", 1),
+	} {
+		got, err := parseHost([]byte(`{"PublicIP":"192.0.2.2","VNIs":[1],"Probe":` + bad + `}`))
+		if err != nil || got.probe != nil || !got.publicIP.IsValid() {
+			t.Errorf("%s: got %+v, %v", bad, got, err)
+		}
+	}
+}
+
 func TestHostRecordsOfAnyUvtepNearAreRead(t *testing.T) {
 	tests := []struct {
 		name, text string

@@ -26,6 +26,9 @@ const NodeIDLen = 32
 const (
 	dirMode  = 0o755
 	fileMode = 0o644
+	// secretMode is for what etcd tells to those alone who may ask it, such as the
+	// keys that hosts know each other's probes by.
+	secretMode = 0o600
 )
 
 // Dir is the path of a state directory. It is made on the first write. Its
@@ -239,7 +242,7 @@ func (d Dir) Tables(v encap.VNI) ([]byte, error) {
 // The state directory knows nothing of their form: whoever reads them checks
 // them.
 func (d Dir) SetTables(v encap.VNI, tables []byte) error {
-	return d.replace(tablesName(v), tables)
+	return d.replace(tablesName(v), tables, secretMode)
 }
 
 func tablesName(v encap.VNI) string { return tablesKind + "." + v.String() }
@@ -270,13 +273,13 @@ func (d Dir) read(name string) (string, error) {
 }
 
 // write replaces a file, ending it with a line feed.
-func (d Dir) write(name, text string) error { return d.replace(name, []byte(text+"\n")) }
+func (d Dir) write(name, text string) error { return d.replace(name, []byte(text+"\n"), fileMode) }
 
-func (d Dir) replace(name string, content []byte) error {
+func (d Dir) replace(name string, content []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(string(d), dirMode); err != nil {
 		return err
 	}
-	if err := WriteFile(d.path(name), content, fileMode); err != nil {
+	if err := WriteFile(d.path(name), content, mode); err != nil {
 		return fmt.Errorf("write %q: %w", d.path(name), err)
 	}
 	return nil

@@ -170,6 +170,16 @@ func TestTablesAreKeptForEachVNI(t *testing.T) {
 	if got, err := d.Tables(2); got != nil || err != nil {
 		t.Errorf("another VNI: got %q, %v", got, err)
 	}
+	// Tables of an older uvtep could be read by everybody.
+	if err := os.Chmod(d.path("tables.1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SetTables(1, []byte(want)); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := os.Stat(d.path("tables.1")); err != nil || i.Mode().Perm() != 0o600 {
+		t.Errorf("got mode %v, %v; they hold what not everybody may read", i.Mode(), err)
+	}
 }
 
 func TestADamagedSubnetFileCountsAsNone(t *testing.T) {
