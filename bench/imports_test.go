@@ -95,6 +95,7 @@ var mayDependOn = map[string][]string{
 	"internal/metrics":  {"encap", "encap/echo", "encap/ether", "encap/offload", "encap/toobig", "encap/underlay", "internal/ledger", "internal/snapmap", "internal/state", "internal/wait", "fdb", "arpproxy", "switch", "etcdsync"},
 	"internal/state":    {"encap", "encap/ether"},
 	"internal/admin":    {},
+	"internal/ping":     {},
 	"internal/doctor":   {"encap", "encap/ether", "internal/snapmap", "internal/state", "internal/firewall", "internal/hostnet", "fdb", "arpproxy", "etcdsync"},
 	"internal/hostnet":  {"encap", "encap/ether", "internal/state", "internal/firewall"},
 	"internal/firewall": {},
