@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/uvtep/uvtep/encap/echo"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -13,6 +14,8 @@ const echoRoom = 64
 // Echo is an echo message that came in a frame from a VTEP of the network. That
 // is all that is known of it: whether it is genuine its taker finds out.
 type Echo struct {
+	// At is when it came.
+	At time.Time
 	// From is the outer source address, a VTEP's unless the network takes
 	// datagrams from strangers.
 	From netip.Addr
@@ -50,7 +53,7 @@ func (e *Echoes) Count(x Extra, n int) { e.count.extra[x].Add(uint64(n)) }
 // push hands over a frame with an echo message, or counts that there is no room.
 func (e *Echoes) push(f ether.Frame, from netip.Addr, t *tally) {
 	b := f.Payload()
-	m := Echo{From: from.Unmap(), Source: f.Src(), Size: len(b), Head: [echo.Len]byte(b)}
+	m := Echo{At: time.Now(), From: from.Unmap(), Source: f.Src(), Size: len(b), Head: [echo.Len]byte(b)}
 	select {
 	case e.room <- m:
 	default:

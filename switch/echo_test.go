@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -76,7 +77,11 @@ func TestEchoesAreHandedOverAndNotDelivered(t *testing.T) {
 	b.wire.in <- []encap.Message{{Peer: netip.AddrPortFrom(mapped, 50000), Data: joined, Segment: len(d)}}
 	want := Echo{From: outerB, Source: macB, Size: 200, Head: [echo.Len]byte(f.Payload())}
 	for range 2 {
-		if got := <-e.C(); got != want {
+		got := <-e.C()
+		if ago := time.Since(got.At); ago < 0 || ago > time.Minute {
+			t.Errorf("came %v ago", ago)
+		}
+		if got.At = want.At; got != want {
 			t.Error(cmp.Diff(want, got))
 		}
 		if got := <-b.out; !bytes.Equal(got, plain) {

@@ -178,6 +178,13 @@ func (h *Host) Mend() error {
 	return f.on(h.Name, "mend", func(l netlink.Link) error { return f.nl.LinkSetMaster(l, br) })
 }
 
+// Narrow makes the fabric's port of the host take no more than so many bytes of
+// IP. What is larger is dropped in silence, both ways: no router tells.
+func (h *Host) Narrow(mtu int) error {
+	const tag = 4 // a device takes as much more, for a VLAN tag (is_skb_forwardable in net/core/dev.c)
+	return h.lab.fabric.SetMTU(h.Name, mtu-tag)
+}
+
 // Readdress replaces the host's address of a family by another of the underlay,
 // with the default route.
 func (h *Host) Readdress(ctx context.Context, addr netip.Addr) error {

@@ -65,6 +65,11 @@ var answers = map[string][]any{
 	"GET " + selfPath:    {new(selfView)},
 	"GET " + heldPath:    {new(heldView)},
 	"PUT " + offloadPath: {new(offloadChange)},
+
+	"GET " + peersPath:     {new([]peerView)},
+	"POST " + findPeerPath: {new(findRequest)},
+	"POST " + roundPath:    {new(roundRequest), new(roundView)},
+	"POST " + roundMTUPath: {new(mtuRequest), new(mtuView)},
 }
 
 // An example says all that there is, and nothing else: it is decoded strictly,

@@ -162,7 +162,7 @@ func (m *member) enroll(ctx context.Context) error {
 func (m *member) claim() etcdsync.Claim {
 	home := m.trunk.where()
 	c := etcdsync.Claim{
-		Network: m.network, Unconfirmed: m.unconfirmed, NodeID: m.node, PublicIP: home.Public, PublicIPv6: home.Public6, MAC: m.mac,
+		Network: m.network, Unconfirmed: m.unconfirmed, NodeID: m.node, PublicIP: home.Public, PublicIPv6: home.Public6, MAC: m.mac, Probe: m.plane.prober.told(),
 		NoSubnet: m.noSubnet, Want: m.want, Grace: subnetGrace, LeaseTTL: m.leaseTTL, LivenessTTL: m.livenessTTL,
 		Resubnet: func(r *etcdsync.Registration) {
 			if err := m.dress(r); err != nil {

@@ -20,6 +20,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2 // bad usage or configuration; nothing was opened
+	exitLoss   = 2 // of uvtep probe: not all gets through
 )
 
 // usageError is an error of the command line, the environment or the
@@ -92,6 +93,7 @@ func newRoot() *cobra.Command {
 		newRoute(),
 		newDiff(),
 		newDoctor(),
+		newProbe(),
 		newVersion(),
 	)
 	badArgsAreUsage(root)

@@ -44,6 +44,7 @@ type plane struct {
 	reg     *etcdsync.Registration // nil before there is one
 	public  [2]netip.Addr          // what it tells other hosts to send to
 	callers *announcer
+	prober  *prober
 	behind
 	sources
 	offloads
@@ -62,6 +63,7 @@ func newPlane(m *member, mtu int) *plane {
 		// outlived its agent would lose its routes.
 		p.addrs = tapAddrs(v4, v6)
 	}
+	p.prober = newProber(m, &p.totals)
 	return p
 }
 
@@ -105,7 +107,7 @@ func (p *plane) reopened() error {
 // is held.
 func (p *plane) newNetwork(dev *tap.Device) (*vswitch.Network, error) {
 	c := vswitch.NetworkConfig{
-		Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac}, Wake: dev.Wake, Count: &p.totals,
+		Self: vswitch.Self{VNI: p.network.VNI, MAC: p.mac, Echoes: p.prober.echoes}, Wake: dev.Wake, Count: &p.totals,
 		MergeUDP: p.mergeUDP, Outer: p.outer, Sightings: p.sightings, Sent: &p.sent, Heard: &p.heard,
 	}
 	for lane := range p.queues {
@@ -203,6 +205,7 @@ func (p *plane) fittingAddrs(mtu int) []netip.Prefix {
 // publish puts new tables in force: in the switch first, which costs nothing,
 // then in the kernel.
 func (p *plane) publish(t *etcdsync.Tables) {
+	p.prober.hear(t)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tables = t
@@ -284,7 +287,7 @@ func (p *plane) narrowMTU() int {
 
 // run switches until ctx ends. A TAP that is removed is made anew.
 func (p *plane) run(ctx context.Context) error {
-	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.sample)
+	return together(ctx, p.switchFrames, p.watch, p.mend, p.announce, p.sample, p.prober.run, p.answerPlain)
 }
 
 func (p *plane) switchFrames(ctx context.Context) error {
@@ -432,6 +435,7 @@ func (p *plane) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shut = true
+	p.prober.closePlain()
 	if p.dev == nil {
 		return nil
 	}

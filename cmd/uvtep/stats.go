@@ -37,6 +37,8 @@ type statsView struct {
 	// are all those together for which there was no room.
 	VTEPs      []vtepView  `json:"vteps"`
 	OtherVTEPs trafficView `json:"other_vteps"`
+	// PlainEchoes are the messages of probes that came without VXLAN.
+	PlainEchoes plainView `json:"plain_echoes"`
 	// ConflictCount is how many things two hosts have that only one can, and
 	// Conflicts at most 100 of them.
 	ConflictCount int                 `json:"conflict_count"`
@@ -183,7 +185,7 @@ func newStatsView(s vswitch.Stats, t *trunk) statsView {
 // that belongs to none, if that is to be told with it.
 func (p *plane) statsView(s vswitch.Stats, stray []vswitch.Stats) statsView {
 	v := newStatsView(s, p.trunk)
-	v.Network, v.TAP = p.member.name, p.name
+	v.Network, v.TAP, v.PlainEchoes = p.member.name, p.name, p.prober.count.view()
 	v.Lanes = laneViews(p.totals.Lanes(), stray)
 	v.VTEPs, v.OtherVTEPs = vtepViews(&p.sent, &p.heard)
 	p.mu.Lock()
@@ -316,7 +318,9 @@ func (v *statsView) besides() (out []counter) {
 	}
 	u := v.Underlay
 	return append(out, counter{"datagrams sent", u.Datagrams}, counter{"messages", u.Messages}, counter{"system calls", u.Calls}, counter{"too big", u.TooBig},
-		counter{"no room", u.NoRoom}, counter{"refused", u.Refused}, counter{"overrun", u.Overrun}, counter{"conflicts", uint64(v.ConflictCount)})
+		counter{"no room", u.NoRoom}, counter{"refused", u.Refused}, counter{"overrun", u.Overrun},
+		counter{"plain echoes answered", v.PlainEchoes.Answered}, counter{"plain echoes heard", v.PlainEchoes.Heard}, counter{"plain echoes refused", v.PlainEchoes.Refused},
+		counter{"conflicts", uint64(v.ConflictCount)})
 }
 
 // printTraffic prints what each lane did, and the traffic with each VTEP.

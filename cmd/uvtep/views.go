@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 
 	"github.com/uvtep/uvtep/internal/admin"
 )
@@ -17,6 +18,7 @@ func (a *agent) views() admin.Views {
 		linkPath:   func() any { return a.links() },
 		selfPath:   func() any { return one(a, list(a, (*plane).self)) },
 		heldPath:   func() any { return one(a, list(a, (*plane).held)) },
+		peersPath:  func() any { return slices.Concat(list(a, (*plane).peers)...) },
 	}
 }
 
@@ -27,6 +29,15 @@ func (a *agent) queries() admin.Queries {
 		neighPath:  gather(a, (*plane).neighView),
 		routePath:  gather(a, (*plane).routeView),
 		changePath: a.awaitChange,
+	}
+}
+
+// questions are what it is asked with a body.
+func (a *agent) questions() admin.Questions {
+	return admin.Questions{
+		findPeerPath: admin.Decoded(a.findPeer),
+		roundPath:    admin.Decoded(func(ctx context.Context, r roundRequest) (any, error) { return of(ctx, a, &r.Peer, r, (*plane).round) }),
+		roundMTUPath: admin.Decoded(func(ctx context.Context, r mtuRequest) (any, error) { return of(ctx, a, &r.Peer, r, (*plane).pathMTU) }),
 	}
 }
 

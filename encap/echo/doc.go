@@ -4,7 +4,7 @@
 //
 //	 0        8 9 10   12     14       16    20    24    32     40     56   72
 //	+--------+-+-+-+-+------+--------+-----+-----+-----+------+------+----+-----+---------
-//	| magic  |v|k|w|0| size | answer | VNI |  0  | seq | seen | from | to | tag | padding …
+//	| magic  |v|k|w|0| size | answer | VNI | held| seq | seen | from | to | tag | padding …
 //	+--------+-+-+-+-+------+--------+-----+-----+-----+------+------+----+-----+---------
 //
 // All numbers are in network order. The padding brings a message to the size

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 )
 
 const (
@@ -100,6 +102,9 @@ type Message struct {
 	// Seen is, in an answer, the highest number of those requests that came in
 	// VXLAN.
 	Seen uint64
+	// Held is, in an answer, for how long its sender had the request: no part of the
+	// way. It is cut to nanoseconds in 32 bits.
+	Held time.Duration
 	// From and To are who sends and who is to receive the message.
 	From, To Node
 }
@@ -117,6 +122,7 @@ func (m *Message) Put(b []byte, s *Secret) {
 	binary.BigEndian.PutUint16(b[12:], uint16(m.Size))
 	binary.BigEndian.PutUint16(b[14:], uint16(m.Reply))
 	binary.BigEndian.PutUint32(b[16:], m.VNI)
+	binary.BigEndian.PutUint32(b[20:], uint32(min(max(m.Held, 0), math.MaxUint32)))
 	binary.BigEndian.PutUint64(b[24:], m.Seq)
 	binary.BigEndian.PutUint64(b[32:], m.Seen)
 	copy(b[40:], m.From[:])
@@ -151,7 +157,7 @@ func Parse(b []byte, size int) (m Message, err error) {
 	m = Message{
 		Kind: Kind(b[9]), Way: Way(b[10]),
 		Size: int(binary.BigEndian.Uint16(b[12:])), Reply: int(binary.BigEndian.Uint16(b[14:])),
-		VNI: binary.BigEndian.Uint32(b[16:]), Seq: binary.BigEndian.Uint64(b[24:]), Seen: binary.BigEndian.Uint64(b[32:]),
+		VNI: binary.BigEndian.Uint32(b[16:]), Held: time.Duration(binary.BigEndian.Uint32(b[20:])), Seq: binary.BigEndian.Uint64(b[24:]), Seen: binary.BigEndian.Uint64(b[32:]),
 		From: Node(b[40:]), To: Node(b[56:]),
 	}
 	if m.Size != size {

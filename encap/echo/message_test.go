@@ -2,8 +2,10 @@ package echo
 
 import (
 	"bytes"
+	"math"
 	"testing"
 	"testing/quick"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -27,7 +29,7 @@ func sealed(m Message) []byte {
 
 func TestWhatIsPutIsParsed(t *testing.T) {
 	answer := request()
-	answer.Kind, answer.Reply, answer.Seen, answer.Way = Answer, 0, 99, Plain
+	answer.Kind, answer.Reply, answer.Seen, answer.Held, answer.Way = Answer, 0, 99, 3*time.Second, Plain
 	longest := request()
 	longest.Size, longest.Reply = MaxSize, MaxSize
 	for _, want := range []Message{request(), answer, longest} {
@@ -60,7 +62,7 @@ func TestAMessageIsWhatTheDocumentDraws(t *testing.T) {
 		{"version, kind, way, 0", 8, 12, []byte{1, 1, 1, 0}},
 		{"size", 12, 14, []byte{0, 200}},
 		{"answer", 14, 16, []byte{0, 100}},
-		{"VNI, 0", 16, 24, []byte{0, 0, 0, 7, 0, 0, 0, 0}},
+		{"VNI, held", 16, 24, []byte{0, 0, 0, 7, 0, 0, 0, 0}},
 		{"seq", 24, 32, []byte{0, 0, 1, 0, 0, 0, 0, 0}},
 		{"seen", 32, 40, make([]byte, 8)},
 		{"from", 40, 56, asker.Node[:]},
@@ -140,6 +142,16 @@ func TestWhatIsNoMessageIsRefused(t *testing.T) {
 	} {
 		if _, err := Parse(c.b, len(c.b)); err != c.want {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestALongHoldIsCut(t *testing.T) {
+	for held, want := range map[time.Duration]time.Duration{-1: 0, 0: 0, 1: 1, math.MaxUint32: math.MaxUint32, time.Hour: math.MaxUint32} {
+		m := request()
+		m.Held = held
+		if got, err := Parse(sealed(m), m.Size); err != nil || got.Held != want {
+			t.Errorf("%v: got %v, %v, want %v", held, got.Held, err, want)
 		}
 	}
 }
