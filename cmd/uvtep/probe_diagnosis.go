@@ -52,17 +52,18 @@ const nothing = "nothing passes: the peer is down, or not reachable at its publi
 
 // noteOthers tells of what fails although VXLAN passes.
 func (r *probeResult) noteOthers() {
-	note := func(t *tried, text string) {
+	note := func(k kind, text string) {
 		switch {
-		case t.Error != "":
-			r.Notes = append(r.Notes, text+": "+t.Error)
-		case t.none():
+		case k.Error != "":
+			r.Notes = append(r.Notes, k.name+" could not be tried: "+k.Error)
+		case k.none():
 			r.Notes = append(r.Notes, text)
 		}
 	}
-	note(&r.UDP, "plain UDP does not pass, but only probes need it")
-	note(&r.Overlay, "the peer's own address in the overlay does not answer ICMP: its TAP may be a port of a bridge, or a firewall forbids it")
-	note(&r.Host, "the peer's public address does not answer ICMP: a firewall may forbid it")
+	kinds := r.kinds()
+	note(kinds[1], "plain UDP does not pass, but only probes need it")
+	note(kinds[2], "the peer's own address in the overlay does not answer ICMP: its TAP may be a port of a bridge, or a firewall forbids it")
+	note(kinds[3], "the peer's public address does not answer ICMP: a firewall may forbid it")
 }
 
 // diagnoseKernel is about a peer whose agent does not say how to probe it: what

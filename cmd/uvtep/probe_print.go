@@ -19,11 +19,11 @@ func printProbe(w io.Writer, r *probeResult) error {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, k := range r.kinds() {
 		if k.Sent > 0 {
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", k.name, k.counts(), k.times(), k.Error)
+			fmt.Fprintf(t, "  %s\t%s\t%s\n", k.name, k.counts(), k.times())
 		}
 	}
 	if m := r.MTU; m != nil && m.There > 0 {
-		fmt.Fprintf(t, "  path MTU\t%d there, %s back\tthe route says %d, the TAP needs %d\t\n", m.There, orUnknown(m.Back), m.Route, m.Need)
+		fmt.Fprintf(t, "  path MTU\t%d there, %s back\tthe route says %d, the TAP needs %d\n", m.There, orUnknown(m.Back), m.Route, m.Need)
 	}
 	_ = t.Flush() // to a Builder
 	for _, n := range r.Notes {

@@ -64,7 +64,7 @@ func TestWhatIsFoundIsSaidInWords(t *testing.T) {
 		{"all is well", probeResult{VXLAN: good, UDP: good, Overlay: good, Host: good, MTU: full}, true, "ok", ""},
 		{"only what probes need is filtered", probeResult{VXLAN: good, UDP: gone, Overlay: good, Host: good, MTU: full}, true, "ok", "only probes need it"},
 		{"ICMP is filtered", probeResult{VXLAN: good, UDP: good, Overlay: gone, Host: gone, MTU: full}, true, "ok", "a firewall may forbid it"},
-		{"the agent may not ping", probeResult{VXLAN: good, UDP: good, Overlay: refused("CAP_NET_RAW"), Host: good, MTU: full}, true, "ok", "CAP_NET_RAW"},
+		{"the agent may not ping", probeResult{VXLAN: good, UDP: good, Overlay: refused("CAP_NET_RAW"), Host: good, MTU: full}, true, "ok", "ICMP through the overlay could not be tried: CAP_NET_RAW"},
 		{"VXLAN is dropped on the way there", probeResult{VXLAN: gone, UDP: good, Overlay: gone, Host: good}, false, "dropped on the way to the peer, but plain UDP passes: let UDP to port 4789", ""},
 		{"VXLAN is dropped on the way back", probeResult{VXLAN: arrived(2), UDP: good, Overlay: gone, Host: good}, false, "dropped on the way back", ""},
 		{"the agent is dead", probeResult{VXLAN: gone, UDP: gone, Overlay: gone, Host: good}, false, "the peer's agent does not answer, but its host does", ""},
