@@ -103,6 +103,7 @@ func rates(was, now sample) ratesView {
 			v.In = r
 		case x == vswitch.Answer:
 			v.Answered = r.Frames
+		case x == vswitch.Echoed: // a probe's: neither traffic nor dropped
 		case r.Frames > 0:
 			if v.Drops == nil {
 				v.Drops = map[string]rate{}

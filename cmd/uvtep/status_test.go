@@ -120,7 +120,7 @@ func at(seconds int, frames map[vswitch.Verdict]uint64) sample {
 
 func TestRatesAreThoseBetweenTwoReadings(t *testing.T) {
 	was := at(0, map[vswitch.Verdict]uint64{vswitch.Forward: 10, vswitch.DropTooBig: 7})
-	now := at(5, map[vswitch.Verdict]uint64{vswitch.Forward: 20, vswitch.Replicate: 5, vswitch.Deliver: 50, vswitch.Answer: 1, vswitch.DropTooBig: 17})
+	now := at(5, map[vswitch.Verdict]uint64{vswitch.Forward: 20, vswitch.Replicate: 5, vswitch.Deliver: 50, vswitch.Answer: 1, vswitch.Echoed: 30, vswitch.DropTooBig: 17})
 	want := ratesView{Seconds: 5, Out: rate{3, 300}, In: rate{10, 1000}, Answered: 0.2, Dropped: 2, Drops: map[string]rate{"DropTooBig": {2, 200}}}
 	if diff := cmp.Diff(want, rates(was, now)); diff != "" {
 		t.Errorf("rates (-want +got):\n%s", diff)
