@@ -103,9 +103,10 @@ func laneViewOf(s *vswitch.Stats) laneView {
 			v.Out.add(n)
 		case vswitch.Deliver:
 			v.In.add(n)
-		case vswitch.Answer:
 		default:
-			v.Dropped += n.Frames
+			if x.Drop() {
+				v.Dropped += n.Frames
+			}
 		}
 	}
 	return v
