@@ -77,6 +77,10 @@ func (t *Table) Edit() *Editor {
 	return &Editor{bindings: t.bindings.Edit(), ipv4: t.ipv4}
 }
 
+// Hash hashes the key. The seed should be random, so that whoever chooses keys
+// does not know their hashes.
+func (k Key) Hash(seed uint64) uint64 { return hashKey(k, seed) }
+
 func hashKey(k Key, seed uint64) uint64 { return snapmap.HashAddr(k.IP, uint64(k.VNI)^seed) }
 
 // An Editor prepares the table that follows another one. It belongs to one

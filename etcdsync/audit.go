@@ -79,11 +79,11 @@ func (in *intake) audit(rev int64) *Audit {
 		a.Unusable = append(a.Unusable, name)
 	}
 	slices.Sort(a.Unusable)
-	for _, r := range in.board.rows {
+	for r := range in.board.rows.all() {
 		switch {
-		case r.self && r.kind == lease:
+		case r.self() && r.kind == lease:
 			a.Own = append(a.Own, r.own())
-		case r.self && r.kind == host:
+		case r.self() && r.kind == host:
 			a.Record = true
 		}
 	}
@@ -92,12 +92,13 @@ func (in *intake) audit(rev int64) *Audit {
 }
 
 func (r *row) own() OwnLease {
-	mac := r.peer.MAC
+	p, vtep := r.peer(), r.vtep()
+	mac := p.MAC
 	if mac.IsZero() {
-		mac = r.peer.MAC6
+		mac = p.MAC6
 	}
-	o := OwnLease{Key: r.name, Rev: r.rev, Subnet: r.peer.Subnet, Subnet6: r.peer.Subnet6, Port: r.vtep.To.Port(), MAC: mac}
-	for _, a := range []netip.Addr{r.vtep.To.Addr(), r.vtep.Alt} {
+	o := OwnLease{Key: p.Key, Rev: r.rev, Subnet: p.Subnet, Subnet6: p.Subnet6, Port: vtep.To.Port(), MAC: mac}
+	for _, a := range []netip.Addr{vtep.To.Addr(), vtep.Alt} {
 		if a.IsValid() {
 			o.Public = append(o.Public, a)
 		}
@@ -117,5 +118,5 @@ func nameOf(r *row) string {
 	if r == nil {
 		return ""
 	}
-	return r.name
+	return r.name()
 }

@@ -16,12 +16,11 @@ type board struct {
 	me     identity
 	log    zerolog.Logger
 	alarm  zerolog.Logger // limited, since strangers can set it off
-	rows   map[string]*row
-	nodes  map[string]*node
-	leases map[*row]bool // other hosts' leases; false: kept off by one of our own
-	own    []subnets     // our leases
-	macs   *contest[fdb.Key]
-	ips    *contest[arpproxy.Key]
+	rows   rowSet
+	nodes  nodes
+	own    []subnets // our leases
+	macs   contest[fdb.Key]
+	ips    contest[arpproxy.Key]
 	routes routeSet
 	census *census
 	stale  bool // the tables are those of the last run, and so would be their conflicts
@@ -34,49 +33,39 @@ type board struct {
 	last    *Tables                   // published before, nil at first
 }
 
-// node is a host as its endpoints need it.
-type node struct {
-	host      *row // nil: it has no record, its endpoints wait
-	endpoints map[*row]struct{}
-}
-
 func newBoard(me identity, log zerolog.Logger) *board {
 	return &board{
 		me: me, log: log, alarm: limited(log),
-		rows: make(map[string]*row), nodes: make(map[string]*node), leases: make(map[*row]bool),
-		macs: newContest[fdb.Key](betterMAC), ips: newContest[arpproxy.Key](betterIP), routes: newRouteSet(), census: newCensus(),
+		rows: newRowSet(), nodes: me.nodes, macs: newMACContest(), ips: newIPContest(), routes: newRouteSet(), census: newCensus(),
 		fdb: (*fdb.Table)(nil).Edit(), arp: (*arpproxy.Table)(nil).Edit(), peers: (*snapmap.Map[string, *Peer])(nil).Edit(), hosts: (*snapmap.Map[string, *Peer])(nil).Edit(),
 		touched: make(map[arpproxy.Key]struct{}),
 	}
 }
 
 // set puts a row in the place of the one with its name, if there is one.
-func (b *board) set(r *row) {
-	old := b.rows[r.name]
-	if old != nil && old.kind == lease && old.created == r.created && old.sameAs(r) {
-		b.refresh(old, r)
-		return
-	}
-	b.rows[r.name] = r
+func (b *board) set(name string, r *row) {
+	old := b.rows.get(name)
 	switch {
 	case old == nil:
+		b.rows.put(name, r)
 		b.enter(r)
-	case old.kind == host && r.kind == host:
+	case old.kind == lease && old.created == r.created && old.sameAs(r):
+		b.refresh(old, r)
+	case old.kind == host:
+		b.rows.put(name, r)
 		b.replaceHost(old, r)
 	default:
 		b.withdraw(old)
+		b.rows.put(name, r)
 		b.enter(r)
 	}
 }
 
 // remove takes a row out.
 func (b *board) remove(name string) {
-	r := b.rows[name]
-	if r == nil {
-		return
+	if r := b.rows.remove(name); r != nil {
+		b.withdraw(r)
 	}
-	delete(b.rows, name)
-	b.withdraw(r)
 }
 
 func (b *board) enter(r *row) {
@@ -107,8 +96,8 @@ func (b *board) withdraw(r *row) {
 
 // show enters all that a row claims, hide takes it all back.
 func (b *board) show(r *row) {
-	for i := range r.stations {
-		k := fdb.Key{VNI: r.vni, MAC: r.stations[i].mac}
+	for s := range r.stations() {
+		k := fdb.Key{VNI: r.vni, MAC: s.mac}
 		b.claimMAC(k, r, b.macs.add)
 		b.warnOfMAC(k)
 	}
@@ -116,27 +105,27 @@ func (b *board) show(r *row) {
 }
 
 func (b *board) hide(r *row) {
-	for i := range r.stations {
-		b.claimMAC(fdb.Key{VNI: r.vni, MAC: r.stations[i].mac}, r, b.macs.remove)
+	for s := range r.stations() {
+		b.claimMAC(fdb.Key{VNI: r.vni, MAC: s.mac}, r, b.macs.remove)
 	}
 	b.hideVTEP(r)
 }
 
 func (b *board) showVTEP(r *row) {
-	if r.self || r.vtep == nil {
+	if r.self() {
 		return
 	}
-	for _, vni := range r.vnis {
-		b.fdb.AddVTEP(vni, r.vtep)
+	for _, vni := range r.vnis() {
+		b.fdb.AddVTEP(vni, r.vtep())
 	}
 }
 
 func (b *board) hideVTEP(r *row) {
-	if r.self || r.vtep == nil {
+	if r.self() {
 		return
 	}
-	for _, vni := range r.vnis {
-		b.fdb.RemoveVTEP(vni, r.vtep)
+	for _, vni := range r.vnis() {
+		b.fdb.RemoveVTEP(vni, r.vtep())
 	}
 }
 
@@ -148,11 +137,11 @@ func (b *board) claimMAC(k fdb.Key, r *row, change func(fdb.Key, *row)) {
 	change(k, r)
 	after := b.macs.holder(k)
 	if before != after {
-		for _, key := range before.bindings(k) {
+		for key := range before.bindings(k) {
 			b.ips.remove(key, before)
 			b.showIP(key)
 		}
-		for _, key := range after.bindings(k) {
+		for key := range after.bindings(k) {
 			b.ips.add(key, after)
 			b.showIP(key)
 			b.warnOfIP(key)
@@ -164,15 +153,16 @@ func (b *board) claimMAC(k fdb.Key, r *row, change func(fdb.Key, *row)) {
 // refresh takes over the revision of a value that says what the old one said:
 // a lease is written again now and then.
 func (b *board) refresh(old, r *row) {
-	old.rev, old.value, old.peer = r.rev, r.value, r.peer
-	if old.self || !b.leases[old] {
+	r.more.peer.VTEP = old.more.vtep // the same
+	old.rev, old.more.value, old.more.peer = r.rev, r.more.value, r.more.peer
+	if !old.marks.has(shown) {
 		return
 	}
-	b.peers.Set(old.name, old.peer)
-	for i := range old.stations {
-		k := fdb.Key{VNI: old.vni, MAC: old.stations[i].mac}
+	b.peers.Set(old.more.peer.Key, old.more.peer)
+	for s := range old.stations() {
+		k := fdb.Key{VNI: old.vni, MAC: s.mac}
 		b.showMAC(k)
-		for _, key := range old.bindings(k) {
+		for key := range old.bindings(k) {
 			b.showIP(key)
 		}
 	}
@@ -181,42 +171,42 @@ func (b *board) refresh(old, r *row) {
 // showMAC writes to the FDB who has a MAC address.
 func (b *board) showMAC(k fdb.Key) {
 	r := b.macs.holder(k)
-	if r == nil || r.self && r.kind == lease {
+	if r == nil || r.self() && r.kind == lease {
 		b.fdb.Delete(k)
 		return
 	}
-	entry := fdb.Entry{VTEP: b.placeOf(r, k), Origin: r.origin, Rev: r.rev, Seq: r.seq}
+	entry := fdb.Entry{VTEP: b.placeOf(r, k), Origin: r.origin(), Rev: r.rev, Seq: r.seq}
 	if old, ok := b.fdb.Lookup(k); ok && old == entry {
 		return
 	}
 	b.fdb.Set(k, entry)
-	for _, key := range r.bindings(k) {
+	for key := range r.bindings(k) {
 		b.touched[key] = struct{}{}
 	}
 }
 
 // placeOf returns where a station of r is, nil when that is here.
 func (b *board) placeOf(r *row, k fdb.Key) *fdb.VTEP {
-	if r.self {
+	if r.self() {
 		return nil
 	}
 	if r.kind == endpoint {
-		return b.nodes[r.node].host.vtep
+		return r.node.host.vtep()
 	}
-	if s := r.station(k.MAC); s != nil && s.vtep != nil {
+	if s, _ := r.station(k.MAC); s.vtep != nil {
 		return s.vtep
 	}
-	return r.vtep
+	return r.vtep()
 }
 
 // showIP writes to the ARP table who has an IP address.
 func (b *board) showIP(k arpproxy.Key) {
 	b.touched[k] = struct{}{}
 	r := b.ips.holder(k)
-	if r == nil || r.self {
+	if r == nil || r.self() {
 		b.arp.Delete(k)
 		return
 	}
 	mac, _ := r.macOf(k.IP)
-	b.arp.Set(k, arpproxy.Binding{MAC: mac, Origin: r.origin, Rev: r.rev})
+	b.arp.Set(k, arpproxy.Binding{MAC: mac, Origin: r.origin(), Rev: r.rev})
 }

@@ -112,10 +112,10 @@ func naive(c *FollowConfig, good map[string]*mvccpb.KeyValue) view {
 	}
 	macs := make(map[fdb.Key]*row)
 	for _, r := range rows {
-		if r.kind == host && !r.self {
-			v.Hosts[r.node] = fmt.Sprint(r.name, r.rev, *r.vtep, r.node, r.peer.Probe)
+		if r.kind == host && !r.self() {
+			v.Hosts[r.node.id] = fmt.Sprint(r.name(), r.rev, *r.vtep(), r.node.id, r.more.peer.Probe)
 		}
-		for _, s := range r.stations {
+		for s := range r.stations() {
 			k := fdb.Key{VNI: r.vni, MAC: s.mac}
 			if old := macs[k]; old == nil || naiveBetter(r, old, true) {
 				macs[k] = r
@@ -124,11 +124,11 @@ func naive(c *FollowConfig, good map[string]*mvccpb.KeyValue) view {
 	}
 	ips := make(map[arpproxy.Key]*row)
 	for _, r := range rows {
-		for _, s := range r.stations {
+		for s := range r.stations() {
 			if macs[fdb.Key{VNI: r.vni, MAC: s.mac}] != r {
 				continue
 			}
-			for _, ip := range s.ips {
+			for ip := range s.ips.all() {
 				k := arpproxy.Key{VNI: r.vni, IP: ip}
 				if old := ips[k]; old == nil || naiveBetter(r, old, false) {
 					ips[k] = r
@@ -137,27 +137,27 @@ func naive(c *FollowConfig, good map[string]*mvccpb.KeyValue) view {
 		}
 	}
 	for k, r := range macs {
-		if r.self {
+		if r.self() {
 			if r.kind != lease { // whose MAC address the switch itself knows
-				v.FDB[k] = fmt.Sprintf("%s %s %d", where(nil), r.origin, r.rev)
+				v.FDB[k] = fmt.Sprintf("%s %s %d", where(nil), r.origin(), r.rev)
 			}
 			continue
 		}
 		vtep := naiveVTEP(r, rows)
-		for _, s := range r.stations {
+		for s := range r.stations() {
 			if s.mac == k.MAC && s.vtep != nil {
 				vtep = s.vtep
 			}
 		}
-		v.FDB[k] = fmt.Sprintf("%s %s %d", where(vtep), r.origin, r.rev)
+		v.FDB[k] = fmt.Sprintf("%s %s %d", where(vtep), r.origin(), r.rev)
 	}
 	for k, r := range ips {
-		if r.self {
+		if r.self() {
 			continue
 		}
-		for _, s := range r.stations {
-			if slices.Contains(s.ips, k.IP) {
-				v.ARP[k] = arpproxy.Binding{MAC: s.mac, Origin: r.origin, Rev: r.rev}
+		for s := range r.stations() {
+			if s.ips.has(k.IP) {
+				v.ARP[k] = arpproxy.Binding{MAC: s.mac, Origin: r.origin(), Rev: r.rev}
 			}
 		}
 	}
@@ -171,18 +171,18 @@ func naiveActive(rows []*row) []*row {
 	var own []subnets
 	for _, r := range rows {
 		if r.kind == host {
-			hosts[r.node] = true
+			hosts[r.nodeID()] = true
 		}
-		if r.kind == lease && r.self {
+		if r.kind == lease && r.self() {
 			own = append(own, r.subnets())
 		}
 	}
 	return slices.DeleteFunc(rows, func(r *row) bool {
 		switch r.kind {
 		case endpoint:
-			return !r.self && !hosts[r.node]
+			return !r.self() && !hosts[r.nodeID()]
 		case lease:
-			return !r.self && slices.ContainsFunc(own, r.subnets().overlap)
+			return !r.self() && slices.ContainsFunc(own, r.subnets().overlap)
 		}
 		return false
 	})
@@ -190,11 +190,11 @@ func naiveActive(rows []*row) []*row {
 
 func naiveVTEP(r *row, rows []*row) *fdb.VTEP {
 	for _, h := range rows {
-		if r.kind == endpoint && h.kind == host && h.node == r.node {
-			return h.vtep
+		if r.kind == endpoint && h.kind == host && h.nodeID() == r.nodeID() {
+			return h.vtep()
 		}
 	}
-	return r.vtep
+	return r.vtep()
 }
 
 // naiveBetter spells the contract's sentence out.
@@ -210,30 +210,30 @@ func naiveBetter(a, b *row, forMAC bool) bool {
 	case a.created != b.created:
 		return a.created < b.created
 	}
-	return a.name < b.name
+	return a.name() < b.name()
 }
 
 func naiveLeases(v *view, rows []*row) {
 	routes := make(map[netip.Prefix]Route)
 	targets := make(map[encap.VNI]map[netip.AddrPort]bool)
 	for _, r := range rows {
-		if r.self || r.kind == endpoint {
+		if r.self() || r.kind == endpoint {
 			continue
 		}
-		for _, vni := range r.vnis {
+		for _, vni := range r.vnis() {
 			if targets[vni] == nil {
 				targets[vni] = make(map[netip.AddrPort]bool)
 			}
-			targets[vni][r.vtep.To] = true
+			targets[vni][r.vtep().To] = true
 		}
 		if r.kind != lease {
 			continue
 		}
-		p := r.peer
-		v.Peers[r.name] = fmt.Sprint(p.Key, p.Rev, p.Subnet, p.Subnet6, *p.VTEP, p.MAC, p.MAC6, p.NodeID)
+		p := r.peer()
+		v.Peers[r.name()] = fmt.Sprint(p.Key, p.Rev, p.Subnet, p.Subnet6, *p.VTEP, p.MAC, p.MAC6, p.NodeID)
 		for _, p := range r.subnets().prefixes() {
-			over6 := routes[p].Over6 || r.vtep.To.Addr().Is6()
-			if s := r.stations[len(r.stations)-1]; s.vtep != nil && p.Addr().Is6() {
+			over6 := routes[p].Over6 || r.vtep().To.Addr().Is6()
+			if s := r.more.stations[len(r.more.stations)-1]; s.vtep != nil && p.Addr().Is6() {
 				over6 = routes[p].Over6 || s.vtep.To.Addr().Is6()
 			}
 			routes[p] = Route{p, p.Addr(), over6}

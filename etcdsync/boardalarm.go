@@ -16,7 +16,7 @@ func (b *board) warnOfMAC(k fdb.Key) {
 		return
 	}
 	b.alarm.Error().Stringer("vni", k.VNI).Stringer("mac", k.MAC).Strs("claims", names(claims)).
-		Str("kept", b.macs.holder(k).name).Msg("one MAC address is claimed twice")
+		Str("kept", b.macs.holder(k).name()).Msg("one MAC address is claimed twice")
 }
 
 // warnOfIP tells when an IP address is bound to two MAC addresses.
@@ -30,7 +30,7 @@ func (b *board) warnOfIP(k arpproxy.Key) {
 		return
 	}
 	b.alarm.Error().Stringer("vni", k.VNI).Stringer("ip", k.IP).Strs("claims", names(claims)).
-		Str("kept", b.ips.holder(k).name).Msg("one IP address is bound to two MAC addresses")
+		Str("kept", b.ips.holder(k).name()).Msg("one IP address is bound to two MAC addresses")
 }
 
 func allOf(k kind, rows []*row) bool {
@@ -54,7 +54,7 @@ func (b *board) warnOfConflicts() {
 func names(rows []*row) []string {
 	var out []string
 	for _, r := range rows {
-		out = append(out, r.name)
+		out = append(out, r.name())
 	}
 	return out
 }

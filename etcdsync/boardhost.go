@@ -2,33 +2,55 @@ package etcdsync
 
 import "github.com/uvtep/uvtep/fdb"
 
-// nodeOf returns the node of a host or an endpoint, made if it is new.
-func (b *board) nodeOf(r *row) *node {
-	n := b.nodes[r.node]
-	if n == nil {
-		n = &node{endpoints: make(map[*row]struct{})}
-		b.nodes[r.node] = n
+// node is a host as its endpoints need it.
+type node struct {
+	id        string
+	host      *row // nil: it has no record, its endpoints wait
+	endpoints []*row
+}
+
+// nodes are the hosts that have a record or endpoints, by id.
+type nodes map[string]*node
+
+// of returns the node of an id: a new one, not among the others yet, when there
+// is none.
+func (ns nodes) of(id string) *node {
+	if n := ns[id]; n != nil {
+		return n
 	}
-	return n
+	return &node{id: id}
+}
+
+// add puts an endpoint to those of its node.
+func (n *node) add(r *row) {
+	r.place = uint32(len(n.endpoints))
+	n.endpoints = append(n.endpoints, r)
+}
+
+func (n *node) remove(r *row) {
+	last := n.endpoints[len(n.endpoints)-1]
+	last.place, n.endpoints[r.place] = r.place, last
+	n.endpoints[len(n.endpoints)-1] = nil
+	n.endpoints = n.endpoints[:len(n.endpoints)-1]
 }
 
 // forget drops a node that nothing is known of any more.
-func (b *board) forget(r *row) {
-	if n := b.nodes[r.node]; n.host == nil && len(n.endpoints) == 0 {
-		delete(b.nodes, r.node)
+func (b *board) forget(n *node) {
+	if n.host == nil && len(n.endpoints) == 0 {
+		delete(b.nodes, n.id)
 	}
 }
 
 // enterHost puts a host's record in, and what waited for it.
 func (b *board) enterHost(r *row) {
-	n := b.nodeOf(r)
-	n.host = r
+	n := r.node
+	b.nodes[n.id], n.host = n, r
 	b.showVTEP(r)
-	if r.self {
+	if r.self() {
 		return // our own stations do not wait for our record
 	}
-	b.hosts.Set(r.node, r.peer)
-	for e := range n.endpoints {
+	b.hosts.Set(r.node.id, r.more.peer)
+	for _, e := range n.endpoints {
 		b.show(e)
 	}
 }
@@ -36,15 +58,15 @@ func (b *board) enterHost(r *row) {
 // withdrawHost takes a host's record out, and all that is behind the host (RFC
 // 8365 §8.1.2).
 func (b *board) withdrawHost(r *row) {
-	n := b.nodeOf(r)
+	n := r.node
 	b.hideVTEP(r)
 	n.host = nil
-	defer b.forget(r)
-	if r.self {
+	defer b.forget(n)
+	if r.self() {
 		return
 	}
-	b.hosts.Delete(r.node)
-	for e := range n.endpoints {
+	b.hosts.Delete(r.node.id)
+	for _, e := range n.endpoints {
 		b.hide(e)
 	}
 }
@@ -52,37 +74,38 @@ func (b *board) withdrawHost(r *row) {
 // replaceHost puts a new record in the place of the old one. The endpoints
 // stay; they are elsewhere now if the address changed.
 func (b *board) replaceHost(old, r *row) {
-	n := b.nodeOf(r)
+	n := r.node
 	b.showVTEP(r)
 	b.hideVTEP(old)
 	n.host = r
-	if !r.self {
-		b.hosts.Set(r.node, r.peer)
+	if !r.self() {
+		b.hosts.Set(r.node.id, r.more.peer)
 	}
-	if sameVTEP(old.vtep, r.vtep) {
-		r.vtep = old.vtep
+	if sameVTEP(old.vtep(), r.vtep()) {
+		r.more.vtep = old.vtep()
 		return
 	}
-	for e := range n.endpoints {
-		b.showMAC(fdb.Key{VNI: e.vni, MAC: e.stations[0].mac})
+	for _, e := range n.endpoints {
+		b.showMAC(fdb.Key{VNI: e.vni, MAC: e.mac})
 	}
 }
 
 // enterEndpoint puts a station in, when its host is known. Where it is comes
 // from the host's own record, never from the station's.
 func (b *board) enterEndpoint(r *row) {
-	n := b.nodeOf(r)
-	n.endpoints[r] = struct{}{}
-	if n.host != nil || r.self {
+	n := r.node
+	b.nodes[n.id] = n
+	n.add(r)
+	if n.host != nil || r.self() {
 		b.show(r)
 	}
 }
 
 func (b *board) withdrawEndpoint(r *row) {
-	n := b.nodeOf(r)
-	delete(n.endpoints, r)
-	if n.host != nil || r.self {
+	n := r.node
+	n.remove(r)
+	if n.host != nil || r.self() {
 		b.hide(r)
 	}
-	b.forget(r)
+	b.forget(n)
 }

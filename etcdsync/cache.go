@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -52,16 +51,16 @@ var errCacheDamaged = errors.New("damaged: its checksum does not fit")
 
 // encodeCache returns the cache of rows. It takes about 0.4 µs and 120 bytes a
 // row.
-func encodeCache(head cacheHead, rows map[string]*row) ([]byte, error) {
-	head.Format, head.Keys = cacheFormat, len(rows)
+func encodeCache(head cacheHead, rows *rowSet) ([]byte, error) {
+	head.Format, head.Keys = cacheFormat, rows.len()
 	first, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
 	}
-	b := bytes.NewBuffer(make([]byte, 0, len(first)+cacheRowLen*len(rows)+sha256.BlockSize))
+	b := bytes.NewBuffer(make([]byte, 0, len(first)+cacheRowLen*rows.len()+sha256.BlockSize))
 	b.Write(first)
 	b.WriteByte('\n')
-	for _, r := range rows {
+	for r := range rows.all() {
 		if err := r.encode(b); err != nil {
 			return nil, err
 		}
@@ -78,18 +77,19 @@ const cacheRowLen = 256
 // lets no such name pass.
 func (r *row) encode(b *bytes.Buffer) error {
 	b.WriteString(`{"Key":"`)
-	b.WriteString(r.name)
+	b.Write(r.appendName(b.AvailableBuffer()))
 	b.WriteString(`","Created":`)
 	b.Write(strconv.AppendInt(b.AvailableBuffer(), r.created, 10))
 	b.WriteString(`,"Rev":`)
 	b.Write(strconv.AppendInt(b.AvailableBuffer(), r.rev, 10))
 	b.WriteString(`,"Value":`)
-	if strings.ContainsAny(r.value, "\r\n") { // it must stay on its line
-		if err := json.Compact(b, []byte(r.value)); err != nil {
-			return fmt.Errorf("cache %q: %w", r.name, err)
+	value := r.appendValue(b.AvailableBuffer())
+	if bytes.ContainsAny(value, "\r\n") { // it must stay on its line
+		if err := json.Compact(b, bytes.Clone(value)); err != nil {
+			return fmt.Errorf("cache %q: %w", r.name(), err)
 		}
 	} else {
-		b.WriteString(r.value)
+		b.Write(value)
 	}
 	b.WriteString("}\n")
 	return nil

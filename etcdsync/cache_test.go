@@ -26,7 +26,7 @@ func sampleCache(t testing.TB) ([]byte, *world) {
 	w.put(hostsDir+nodeB+"/endpoints/1/"+mac(20).String(), `{"IPs":["10.10.2.7"],"Seq":3}`)
 	w.put("uvtep/static/1/"+mac(21).String(), `{"IPs":["10.10.2.8"],"VTEP":"192.0.2.2"}`)
 	w.put(leaseB, leaseOf(nodeB, "192.0.2.22", mac(2)))
-	b, err := encodeCache(cacheHead{Prefix: testPrefix, Node: testConfig().NodeID, Cluster: 1<<64 - 1, Rev: w.h.rev, Heard: time.Unix(1769860800, 0).UTC()}, w.in.board.rows)
+	b, err := encodeCache(cacheHead{Prefix: testPrefix, Node: testConfig().NodeID, Cluster: 1<<64 - 1, Rev: w.h.rev, Heard: time.Unix(1769860800, 0).UTC()}, &w.in.board.rows)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +50,9 @@ func TestACacheHoldsWhatTheTablesWereMadeOf(t *testing.T) {
 	if diff := cmp.Diff(viewOf(again.tables()), viewOf(w.tables()), cmpNetip, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("tables, got- want+:\n%s", diff)
 	}
-	for name, r := range w.in.board.rows {
-		if q := again.in.board.rows[name]; q == nil || q.rev != r.rev || q.created != r.created {
-			t.Errorf("%s: got %+v, want %+v", name, q, r)
+	for r := range w.in.board.rows.all() {
+		if q := again.in.board.rows.get(r.name()); q == nil || q.rev != r.rev || q.created != r.created {
+			t.Errorf("%s: got %+v, want %+v", r.name(), q, r)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func FuzzParseCache(f *testing.F) {
 		for i := range c.keys {
 			w.in.put(c.keys[i].Key, c.keys[i].kv())
 		}
-		again, err := encodeCache(c.cacheHead, w.in.board.rows)
+		again, err := encodeCache(c.cacheHead, &w.in.board.rows)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -181,7 +181,7 @@ func (f *follower) session(ctx context.Context) error {
 
 // refreshAfter returns how long a session lasts at most.
 func (f *follower) refreshAfter() time.Duration {
-	rows := time.Duration(len(f.in.board.rows))
+	rows := time.Duration(f.in.board.rows.len())
 	return jittered(refreshEvery + refreshEvery*rows/refreshRows)
 }
 

@@ -71,7 +71,7 @@ func (k *cacheKeeper) run() {
 // remember sees to it that what changed is in the cache some time later.
 func (f *follower) remember() {
 	if f.keeper != nil && !f.keep.running {
-		f.keep.start(keepAfter + keepPerRow*time.Duration(len(f.in.board.rows)))
+		f.keep.start(keepAfter + keepPerRow*time.Duration(f.in.board.rows.len()))
 	}
 }
 
@@ -84,7 +84,7 @@ func (f *follower) cache() {
 	}
 	b, err := encodeCache(cacheHead{
 		Prefix: f.store.prefix, Node: f.in.board.me.node, Cluster: f.at.cluster, Rev: f.at.rev, Heard: f.heard,
-	}, f.in.board.rows)
+	}, &f.in.board.rows)
 	if err != nil {
 		f.log.Error().Err(err).Msg("tables cannot be kept for the next start")
 		return

@@ -49,7 +49,7 @@ func newIntake(c *FollowConfig, log zerolog.Logger) *intake {
 // says of a key counts also when a higher revision is known, since a cache may
 // be of an etcd that was made anew and has grown since.
 func (in *intake) list(name string, kv *mvccpb.KeyValue) {
-	old := in.board.rows[name]
+	old := in.board.rows.get(name)
 	b, bad := in.bad[name]
 	switch {
 	case name == configKey:
@@ -71,7 +71,7 @@ func (in *intake) put(name string, kv *mvccpb.KeyValue) {
 		in.putConfig(kv)
 		return
 	}
-	old := in.board.rows[name]
+	old := in.board.rows.get(name)
 	if b, ok := in.bad[name]; ok && kv.ModRevision <= b.rev {
 		b.gen = in.gen
 		in.bad[name] = b
@@ -123,8 +123,8 @@ func (in *intake) read(name string, kv *mvccpb.KeyValue, old *row) {
 	}
 	in.board.census.take(r)
 	r.gen = in.gen
-	in.board.set(r)
-	in.mark(in.board.rows[name])
+	in.board.set(name, r)
+	in.mark(in.board.rows.get(name))
 }
 
 func (in *intake) isBad(name string) bool {
@@ -146,7 +146,7 @@ func (in *intake) drop(name string, rev int64) {
 		in.dropConfig()
 		return
 	}
-	if r := in.board.rows[name]; r != nil && r.rev <= rev {
+	if r := in.board.rows.get(name); r != nil && r.rev <= rev {
 		in.counts.took(true, false)
 		in.board.remove(name)
 		in.dirty = true
@@ -160,7 +160,7 @@ func (in *intake) drop(name string, rev int64) {
 
 // tidy lets the census forget a key that is gone.
 func (in *intake) tidy(name string) {
-	if in.board.rows[name] == nil && !in.bad[name].twin {
+	if in.board.rows.get(name) == nil && !in.bad[name].twin {
 		in.board.census.remove(name)
 	}
 }
@@ -169,8 +169,8 @@ func (in *intake) tidy(name string) {
 func (in *intake) begin() {
 	in.gen++
 	in.before = 0
-	for _, r := range in.board.rows {
-		if !r.self {
+	for r := range in.board.rows.all() {
+		if !r.self() {
 			in.before++
 		}
 	}
@@ -179,8 +179,8 @@ func (in *intake) begin() {
 // missing returns how many rows the list did not have, of how many there were
 // before it. Our own do not count.
 func (in *intake) missing() (missing, of int) {
-	for _, r := range in.board.rows {
-		if !r.self && r.gen != in.gen {
+	for r := range in.board.rows.all() {
+		if !r.self() && r.gen != in.gen {
 			missing++
 		}
 	}
@@ -189,13 +189,17 @@ func (in *intake) missing() (missing, of int) {
 
 // sweep takes out what the list did not have.
 func (in *intake) sweep() {
-	for name, r := range in.board.rows {
+	var lost []string
+	for r := range in.board.rows.all() {
 		if r.gen != in.gen {
 			in.counts.took(true, false)
-			in.board.remove(name)
-			in.tidy(name)
-			in.dirty = true
+			lost = append(lost, r.name())
 		}
+	}
+	for _, name := range lost {
+		in.board.remove(name)
+		in.tidy(name)
+		in.dirty = true
 	}
 	for name, b := range in.bad {
 		if b.gen != in.gen {
@@ -218,7 +222,7 @@ func (in *intake) freeze() { in.frozen = true }
 func (in *intake) forget() {
 	in.configs = 0
 	clear(in.bad)
-	for _, r := range in.board.rows {
+	for r := range in.board.rows.all() {
 		r.rev = 0
 	}
 }

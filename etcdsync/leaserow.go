@@ -26,17 +26,19 @@ func leaseRow(k key, value []byte, me *identity, n *Network) (*row, error) {
 	if v.port == 0 {
 		v.port = n.Port
 	}
-	r := &row{kind: lease, origin: fdb.Lease, self: v.node != "" && v.node == me.node, vni: v.vni, node: v.node}
-	r.vtep = me.vtep(v.publicIP, v.publicIPv6, v.port)
-	r.vnis = []encap.VNI{v.vni}
-	r.peer = &Peer{VTEP: r.vtep, NodeID: v.node, MAC: v.mac, MAC6: v.mac6}
+	vtep := me.vtep(v.publicIP, v.publicIPv6, v.port)
+	p := &Peer{VTEP: vtep, NodeID: v.node, MAC: v.mac, MAC6: v.mac6}
 	if !v.mac.IsZero() {
-		r.peer.Subnet = k.subnets.v4
+		p.Subnet = k.subnets.v4
 	}
 	if !v.mac6.IsZero() {
-		r.peer.Subnet6 = k.subnets.v6
+		p.Subnet6 = k.subnets.v6
 	}
-	r.stations = leaseStations(r.peer, &v)
+	r := &row{kind: lease, vni: v.vni, more: &more{vtep: vtep, vnis: []encap.VNI{v.vni}, peer: p, stations: leaseStations(p, &v)}}
+	if v.node != "" {
+		r.node = me.nodes.of(v.node)
+		r.mark(self, v.node == me.node)
+	}
 	return r, r.checkLease(me, n)
 }
 
@@ -52,14 +54,14 @@ func leaseStations(p *Peer, v *leaseValue) []station {
 		v6 = []netip.Addr{p.Subnet6.Addr()}
 	}
 	if v.mac == v.mac6 {
-		return []station{{mac: v.mac, ips: append(v4, v6...)}}
+		return []station{{mac: v.mac, ips: newAddrs(append(v4, v6...)...)}}
 	}
 	var out []station
 	if !v.mac.IsZero() {
-		out = append(out, station{mac: v.mac, ips: v4})
+		out = append(out, station{mac: v.mac, ips: newAddrs(v4...)})
 	}
 	if !v.mac6.IsZero() {
-		s := station{mac: v.mac6, ips: v6}
+		s := station{mac: v.mac6, ips: newAddrs(v6...)}
 		if v.node == "" && v.publicIPv6.IsValid() && v.publicIP.IsValid() {
 			s.vtep = &fdb.VTEP{To: netip.AddrPortFrom(v.publicIPv6, v.port), Alt: v.publicIP}
 		}
@@ -73,16 +75,16 @@ func (r *row) checkLease(me *identity, n *Network) error {
 	if r.vni != n.VNI {
 		return fmt.Errorf("VNI %s is not the network's, which is %s", r.vni, n.VNI)
 	}
-	if !r.peer.Subnet.IsValid() && !r.peer.Subnet6.IsValid() {
+	if r.subnets().isZero() {
 		return errors.New("no VtepMAC for the subnet")
 	}
-	if r.self {
+	if r.self() {
 		return nil
 	}
-	if r.station(me.mac) != nil {
+	if _, ours := r.station(me.mac); ours {
 		return errOwnMAC
 	}
-	if me.isMe(r.vtep, n) {
+	if me.isMe(r.vtep(), n) {
 		return errOwnAddr
 	}
 	return nil

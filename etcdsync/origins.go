@@ -49,7 +49,7 @@ func originOf(r *row) (Origin, bool) {
 	if r == nil {
 		return Origin{}, false
 	}
-	return Origin{Key: r.name, Rev: r.rev, By: r.origin}, true
+	return Origin{Key: r.name(), Rev: r.rev, By: r.origin()}, true
 }
 
 // follow has o tell of a board from now on.

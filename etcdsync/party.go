@@ -23,12 +23,12 @@ type party struct {
 // party returns what a lease's or a host's row says. Others say nothing about
 // hosts.
 func (r *row) party() *party {
-	p := &party{name: r.name, created: r.created, node: r.node, lease: r.kind == lease}
-	p.locate(r.vtep.To.Port(), r.vtep.To.Addr(), r.vtep.Alt)
+	p := &party{name: r.name(), created: r.created, node: r.nodeID(), lease: r.kind == lease}
+	p.locate(r.vtep().To.Port(), r.vtep().To.Addr(), r.vtep().Alt)
 	if p.lease {
 		p.subnets = r.subnets()
-		for i := range r.stations {
-			p.macs = append(p.macs, fdb.Key{VNI: r.vni, MAC: r.stations[i].mac})
+		for s := range r.stations() {
+			p.macs = append(p.macs, fdb.Key{VNI: r.vni, MAC: s.mac})
 		}
 	}
 	return p

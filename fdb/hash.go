@@ -33,6 +33,10 @@ func (s station) key() Key {
 	}}
 }
 
+// Hash hashes the key. The seed should be random, so that whoever chooses keys
+// does not know their hashes.
+func (k Key) Hash(seed uint64) uint64 { return hashStation(pack(k), seed) }
+
 // odd keeps a factor of the hash from being zero for the zero address, and
 // spreads the bits of short ones: 2^64 divided by the golden ratio.
 const odd = 0x9e3779b97f4a7c15
