@@ -278,7 +278,7 @@ func tapAddrs(subnets ...netip.Prefix) []netip.Prefix {
 func (m *member) follow(ctx context.Context) error {
 	c := etcdsync.FollowConfig{
 		Network: m.network, NodeID: m.node, MAC: m.mac, Save: m.keepTables,
-		MassDeleteHold: hold(m.massDeleteHold), Publish: m.publish,
+		MassDeleteHold: hold(m.massDeleteHold), Publish: m.publish, Origins: &m.plane.origins,
 	}
 	if c.Last = m.lastTables(); c.Last == nil {
 		select {

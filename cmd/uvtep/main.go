@@ -91,6 +91,7 @@ func newRoot() *cobra.Command {
 		newFDB(),
 		newNeigh(),
 		newRoute(),
+		newExplain(),
 		newDiff(),
 		newDoctor(),
 		newProbe(),

@@ -21,14 +21,15 @@ import (
 // into it. It puts right what others change behind its back.
 type plane struct {
 	*member
-	name   string
-	routes *hostnet.Routes
-	totals vswitch.Totals
-	sent   ledger.Ledger // by VTEP
-	heard  ledger.Ledger
-	kick   chan hostnet.Event // something may have to be put right
-	missed atomic.Bool        // there was no room in kick
-	place  <-chan struct{}    // closed when the host has its place in the network
+	name    string
+	routes  *hostnet.Routes
+	totals  vswitch.Totals
+	sent    ledger.Ledger // by VTEP
+	heard   ledger.Ledger
+	kick    chan hostnet.Event // something may have to be put right
+	missed  atomic.Bool        // there was no room in kick
+	origins etcdsync.Origins   // where rows of the tables come from
+	place   <-chan struct{}    // closed when the host has its place in the network
 
 	mu      sync.Mutex
 	mtu     int                    // that fits the underlay; guarded by mu, as all below

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/internal/hostnet"
 	vswitch "github.com/uvtep/uvtep/switch"
@@ -130,6 +131,17 @@ func (t *trunk) wanting() underlay.Config {
 		},
 		TooBig: func(vtep netip.Addr) { t.doubted(vtep) },
 	}
+}
+
+// sourcePort returns the port that a datagram leaves from, 0 for none.
+func (t *trunk) sourcePort(d *encap.Datagram) uint16 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sockets == nil {
+		return 0
+	}
+	port, _ := t.sockets.SourcePort(d)
+	return port
 }
 
 // run receives for all networks until ctx ends, and follows the underlay.

@@ -35,6 +35,7 @@ func (a *agent) queries() admin.Queries {
 // questions are what it is asked with a body.
 func (a *agent) questions() admin.Questions {
 	return admin.Questions{
+		explainPath:  admin.Decoded(a.explain),
 		findPeerPath: admin.Decoded(a.findPeer),
 		roundPath:    admin.Decoded(func(ctx context.Context, r roundRequest) (any, error) { return of(ctx, a, &r.Peer, r, (*plane).round) }),
 		roundMTUPath: admin.Decoded(func(ctx context.Context, r mtuRequest) (any, error) { return of(ctx, a, &r.Peer, r, (*plane).pathMTU) }),

@@ -86,7 +86,7 @@ func (s *Sender) Send(ds []encap.Datagram) int {
 	s.groups.reset()
 	for i := range ds {
 		d := &ds[i]
-		family, source, ok := s.source(d)
+		family, source, ok := s.u.source(d)
 		if !ok {
 			s.stats.Refused++
 			continue
@@ -101,11 +101,11 @@ func (s *Sender) Send(ds []encap.Datagram) int {
 }
 
 // source picks the socket: one flow always the same one.
-func (s *Sender) source(d *encap.Datagram) (family uint8, source uint16, ok bool) {
+func (u *Underlay) source(d *encap.Datagram) (family uint8, source uint16, ok bool) {
 	if !d.Peer.Addr().Is4() {
 		family = 1
 	}
-	n := len(s.u.sources[family])
+	n := len(u.sources[family])
 	if n == 0 {
 		return 0, 0, false
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/internal/wait"
 )
 
@@ -354,6 +355,16 @@ func (u *Underlay) SourcePorts(six bool) []uint16 {
 		out = append(out, s.port)
 	}
 	return out
+}
+
+// SourcePort returns the port that a datagram leaves from; ok is false when there
+// is none of its family.
+func (u *Underlay) SourcePort(d *encap.Datagram) (port uint16, ok bool) {
+	family, source, ok := u.source(d)
+	if !ok {
+		return 0, false
+	}
+	return u.sources[family][source].port, true
 }
 
 // Capabilities returns what is in use now: a feature refused while running has
