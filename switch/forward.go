@@ -9,24 +9,25 @@ import (
 	"github.com/uvtep/uvtep/fdb"
 )
 
-// forward gathers the datagrams of one record, and counts its frames as v. A
-// frame that is whole leaves with its VXLAN header in the place of the last
-// eight of the ten bytes in front of it, as one slice; a superframe is cut.
-func (o *outbound) forward(v Verdict, rec []byte, h offload.VnetHeader, f ether.Frame, to netip.AddrPort) {
+// forward gathers the datagrams of one record, and returns the verdict that its
+// frames are counted with. A frame that is whole leaves with its VXLAN header in
+// the place of the last eight of the ten bytes in front of it, as one slice; a
+// superframe is cut.
+func (o *outbound) forward(rec []byte, h offload.VnetHeader, f ether.Frame, to netip.AddrPort) Verdict {
 	d := o.net.Outer.Datagram(f)
 	d.Peer = to
 	if h.Super() {
-		o.forwardSuper(v, h, f, d)
-		return
+		return o.forwardSuper(h, f, d)
 	}
 	if !offload.Complete(h, f) {
 		o.tally.count(DropOffload, 1, len(f))
-		return
+		return DropOffload
 	}
-	o.tally.count(v, 1, len(f))
+	o.tally.count(Forward, 1, len(f))
 	rec = rec[VnetLen-encap.HeaderLen:]
 	encap.PutHeader(rec, o.net.VNI)
 	o.gather(d, rec)
+	return Forward
 }
 
 // gather adds a datagram of one slice.
@@ -40,15 +41,16 @@ func (o *outbound) gather(d encap.Datagram, b []byte) {
 	o.ds = append(o.ds, d)
 }
 
-func (o *outbound) forwardSuper(v Verdict, h offload.VnetHeader, f ether.Frame, d encap.Datagram) {
+func (o *outbound) forwardSuper(h offload.VnetHeader, f ether.Frame, d encap.Datagram) Verdict {
 	segments := o.segments(h, f)
 	if segments == nil {
 		o.tally.count(DropOffload, 1, len(f))
-		return
+		return DropOffload
 	}
-	o.tally.count(v, len(segments), len(f))
+	o.tally.count(Forward, len(segments), len(f))
 	o.tally.extra[SplitSuperframes]++
 	o.gatherAll(d, segments)
+	return Forward
 }
 
 // gatherAll adds the datagrams of a superframe, for which there is room.
@@ -73,21 +75,20 @@ func (o *outbound) segments(h offload.VnetHeader, f ether.Frame) [][][]byte {
 }
 
 // replicate sends a record to every VTEP of the network, one copy each. It is
-// counted once.
-func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t *Tables) {
+// counted once, and that verdict returned.
+func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t *Tables) Verdict {
 	vteps := t.FDB.VTEPs(o.net.VNI)
 	d := o.net.Outer.Datagram(f)
 	if h.Super() {
-		o.replicateSuper(h, f, d, vteps)
-		return
+		return o.replicateSuper(h, f, d, vteps)
 	}
 	if !offload.Complete(h, f) {
 		o.tally.count(DropOffload, 1, len(f))
-		return
+		return DropOffload
 	}
 	if !o.floods.take(len(vteps)) {
 		o.tally.count(DropFloodRate, 1, len(f))
-		return
+		return DropFloodRate
 	}
 	o.tally.count(Replicate, 1, len(f))
 	rec = rec[VnetLen-encap.HeaderLen:]
@@ -96,19 +97,20 @@ func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t 
 		d.Peer = v.To
 		o.gather(d, rec)
 	}
+	return Replicate
 }
 
 // replicateSuper cuts a superframe, which a sender of UDP_SEGMENT makes of
 // multicast too, anew for each VTEP: room for one may cost the cuts for another.
-func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.Datagram, vteps []*fdb.VTEP) {
+func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.Datagram, vteps []*fdb.VTEP) Verdict {
 	segments := o.segments(h, f)
 	if segments == nil {
 		o.tally.count(DropOffload, 1, len(f))
-		return
+		return DropOffload
 	}
 	if !o.floods.take(len(segments) * len(vteps)) {
 		o.tally.count(DropFloodRate, 1, len(f))
-		return
+		return DropFloodRate
 	}
 	o.tally.count(Replicate, len(segments), len(f))
 	o.tally.extra[SplitSuperframes]++
@@ -119,6 +121,7 @@ func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.D
 		d.Peer = v.To
 		o.gatherAll(d, segments)
 	}
+	return Replicate
 }
 
 // flush sends what is gathered.

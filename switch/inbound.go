@@ -39,6 +39,8 @@ type inbound struct {
 	runs   ledger.Few // of the messages of a batch
 	count  *Counters
 	epoch  *epoch
+
+	sample *sampler
 }
 
 // inPort is one network as the socket of a lane sees it.
@@ -66,7 +68,7 @@ type headers [encap.HeaderLen + ether.HeaderLen]byte
 var noVnet = make([]byte, VnetLen)
 
 func (s *Switch) newInbound(r Receiver, lane int) *inbound {
-	in := &inbound{sw: s, lane: lane, recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters(lane), epoch: s.newEpoch()}
+	in := &inbound{sw: s, lane: lane, recv: r, ms: make([]encap.Message, inMessages), want: inMessages, count: s.count.counters(lane), epoch: s.newEpoch(), sample: s.conf.Captures.join()}
 	for i := range in.ms {
 		in.ms[i].Data = make([]byte, messageSize)
 	}
@@ -118,6 +120,7 @@ func (in *inbound) run() error {
 
 // close gives back what the goroutine had of its own.
 func (in *inbound) close() {
+	in.sample.leave()
 	for _, p := range in.ports {
 		p.close()
 	}
@@ -138,6 +141,7 @@ func wanted(ms []encap.Message) int {
 func (in *inbound) batch(n int) {
 	in.epoch.turn()
 	defer in.epoch.turn()
+	in.sample.begin()
 	if nets := in.sw.networks.Load(); nets != in.nets {
 		in.attend(nets)
 	}
@@ -213,11 +217,17 @@ func (in *inbound) datagram(d []byte, m *encap.Message, segment int) {
 	if p == nil {
 		in.stray.count(strayed(d), 1, max(len(d)-encap.HeaderLen, 0))
 		in.strays = true
+		if in.sample.wanted() {
+			in.sample.take(&Sample{Verdict: strayed(d), Peer: m.Peer, Outer: encap.Datagram{TOS: m.TOS}, Data: d})
+		}
 		return
 	}
 	p.busy = true
 	v := p.accept(d, m)
 	p.tally.count(v, 1, max(len(d)-encap.HeaderLen, 0))
+	if in.sample.wanted() {
+		in.sample.take(&Sample{Verdict: v, VNI: p.net.VNI, Peer: m.Peer, Outer: encap.Datagram{TOS: m.TOS}, Segment: segment, Data: d})
+	}
 	h := encap.Header(d)
 	switch v {
 	case Deliver:

@@ -40,6 +40,7 @@ type outbound struct {
 	count  *Counters
 	beat   *epoch
 	book   *ledger.Book // the sender's
+	sample *sampler
 }
 
 func (s *Switch) newOutbound(n *Network, lane int) *outbound {
@@ -58,6 +59,7 @@ func (s *Switch) newOutbound(n *Network, lane int) *outbound {
 		spot:   newSpotter(n.Sightings, lane, n.MAC),
 		count:  n.Count.counters(lane),
 		beat:   s.newBeat(),
+		sample: s.conf.Captures.join(),
 	}
 	if c, ok := o.send.(counter); ok {
 		c.CountIn(o.book)
@@ -74,6 +76,7 @@ func (s *Switch) newOutbound(n *Network, lane int) *outbound {
 // run works until the port fails or is woken to stop.
 func (o *outbound) run() error {
 	defer o.net.Sent.Close(o.book)
+	defer o.sample.leave()
 	for {
 		n, err := o.port.Read(o.buf, o.frames)
 		if err != nil {
@@ -91,6 +94,7 @@ func (o *outbound) batch(n int) error {
 	defer o.beat.turn()
 	t := o.net.tables.Load()
 	o.spot.begin()
+	o.sample.begin()
 	for _, rec := range o.frames[:n] {
 		o.frame(rec, t)
 	}
@@ -112,11 +116,27 @@ func (o *outbound) frame(rec []byte, t *Tables) {
 	if d.Verdict.fromStation() {
 		o.spot.look(f)
 	}
+	if !o.sample.wanted() {
+		o.act(d, rec, h, f, t)
+		return
+	}
+	s := o.newSample(d, f, t)
+	s.Stripped = stripped
+	if h.Super() {
+		s.Segment = h.GSOSize()
+	}
+	s.Verdict = o.act(d, rec, h, f, t)
+	o.sample.take(&s)
+}
+
+// act does what was decided about a record, and returns the verdict that was
+// counted.
+func (o *outbound) act(d Decision, rec []byte, h offload.VnetHeader, f ether.Frame, t *Tables) Verdict {
 	switch d.Verdict {
 	case Forward:
-		o.forward(Forward, rec, h, f, d.VTEP.To)
+		return o.forward(rec, h, f, d.VTEP.To)
 	case Replicate:
-		o.replicate(rec, h, f, t)
+		return o.replicate(rec, h, f, t)
 	case Answer:
 		b := o.reply[2*len(o.out):][:2]
 		b[1] = arpproxy.Reply(b[1], f, d.Binding.MAC)
@@ -128,6 +148,7 @@ func (o *outbound) frame(rec []byte, t *Tables) {
 	default:
 		o.tally.count(d.Verdict, 1, len(f))
 	}
+	return d.Verdict
 }
 
 // untag takes a record apart, and the VLAN tags out of it unless the network

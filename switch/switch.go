@@ -63,6 +63,8 @@ type Config struct {
 	// FloodRate is how many copies of flooded frames may leave a second, over
 	// all lanes and networks; 0: any number.
 	FloodRate int
+	// Captures, if not nil, are handed samples of what passes.
+	Captures *Captures
 	// Wake makes all Recvs that wait return, so that Run can end.
 	Wake func()
 	// Begin, if not nil, is called by every goroutine of the data path before it
