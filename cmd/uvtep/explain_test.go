@@ -63,7 +63,7 @@ func TestWaysArePrintedAFactALine(t *testing.T) {
 		Rows:  []rowView{{Table: "fdb", MAC: "02:00:00:00:00:02", VTEP: "192.0.2.2:4789", Origin: "endpoint", Key: "/k", Revision: 8}},
 		Outer: &outerView{Src: "2001:db8::1", SrcPort: 50000, Dst: []string{"[2001:db8::2]:4789"}, TTL: 64, DSCP: 46, ECN: "CE", UDPCsum: true, FlowHash: 0xbeef},
 	}
-	w := wayView{Verdict: "DropTooBig", Reason: "larger", From: fromWire, Sender: &sentView{"192.0.2.2", 0, "Not-ECT"}, VNI: 1, Revision: 12, Frame: "c > d", Bytes: 2000, MTU: 1450, Told: true}
+	w := wayView{Verdict: "DropTooBig", Reason: "larger", From: fromWire, TAP: "uvtep.1", Sender: &sentView{"192.0.2.2", 0, "Not-ECT"}, VNI: 1, Revision: 12, Frame: "c > d", Bytes: 2000, MTU: 1450, Told: true}
 	const want = `frame 1
   from         uvtep.1
   frame        a > b
