@@ -104,6 +104,8 @@ type bench struct {
 	totals Totals
 	done   chan error
 	end    context.CancelFunc
+
+	captures Captures
 }
 
 // networkOn is a network of one lane, with tables.
@@ -144,7 +146,7 @@ func inboundOf(t testing.TB, n *Network) (*inbound, *Switch) {
 func start(t *testing.T, p Policy) *bench {
 	t.Helper()
 	b := &bench{fakePort: newFakePort(), wire: newFakeWire(), done: make(chan error, 1)}
-	sw := New(Config{Lanes: 1, NewSender: func() Sender { return b.wire }, Wake: func() { close(b.wire.stop) }}, &b.totals)
+	sw := New(Config{Lanes: 1, NewSender: func() Sender { return b.wire }, Captures: &b.captures, Wake: func() { close(b.wire.stop) }}, &b.totals)
 	b.net = networkOn(t, NetworkConfig{Ports: []Port{b.fakePort}, Wake: func() { close(b.fakePort.stop) }, Count: &b.totals}, testTables(p))
 	b.sw = sw
 	ctx, cancel := context.WithCancel(t.Context())
