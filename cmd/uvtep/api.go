@@ -5,7 +5,7 @@ import "github.com/uvtep/uvtep/internal/admin"
 // requests are all that the agent answers on its admin socket. docs/api.md has
 // them with their JSON.
 func (a *agent) requests() admin.Requests {
-	return admin.Requests{Views: a.views(), Queries: a.queries(), Questions: a.questions(), Changes: a.changes()}
+	return admin.Requests{Views: a.views(), Queries: a.queries(), Questions: a.questions(), Changes: a.changes(), Streams: a.streams()}
 }
 
 // listen opens the admin socket and says who may use it.

@@ -92,6 +92,7 @@ func newRoot() *cobra.Command {
 		newNeigh(),
 		newRoute(),
 		newExplain(),
+		newCapture(),
 		newDiff(),
 		newDoctor(),
 		newProbe(),

@@ -29,11 +29,13 @@ const (
 type trunk struct {
 	*agent
 	sw     *vswitch.Switch
-	totals vswitch.Totals     // of what belongs to no network
-	kick   chan hostnet.Event // the underlay may be another
-	missed atomic.Bool        // there was no room in kick
-	opened chan struct{}      // closed when there are sockets
-	gate   sync.RWMutex       // who sends holds it for reading, who binds the sockets anew for writing
+	totals vswitch.Totals // of what belongs to no network
+
+	captures vswitch.Captures
+	kick     chan hostnet.Event // the underlay may be another
+	missed   atomic.Bool        // there was no room in kick
+	opened   chan struct{}      // closed when there are sockets
+	gate     sync.RWMutex       // who sends holds it for reading, who binds the sockets anew for writing
 
 	mu      sync.Mutex
 	sockets *underlay.Underlay // nil before a network has said on which port; guarded by mu, as all below
@@ -57,6 +59,7 @@ func newTrunk(a *agent) *trunk {
 		NewSender: func() vswitch.Sender { return t.bundle().NewSender() },
 		Wake:      func() { t.bundle().Wake() },
 		FloodRate: a.floodRate,
+		Captures:  &t.captures,
 		Begin:     t.begin,
 	}, &t.totals)
 	return t
@@ -131,6 +134,13 @@ func (t *trunk) wanting() underlay.Config {
 		},
 		TooBig: func(vtep netip.Addr) { t.doubted(vtep) },
 	}
+}
+
+// boundPort is the port that the sockets are on.
+func (t *trunk) boundPort() uint16 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bound
 }
 
 // sourcePort returns the port that a datagram leaves from, 0 for none.

@@ -47,6 +47,9 @@ func (a *agent) changes() admin.Changes {
 	return admin.Changes{offloadPath: admin.Decoded(a.setOffload)}
 }
 
+// streams are what can be listened to.
+func (a *agent) streams() admin.Streams { return admin.Streams{capturePath: a.capture} }
+
 // links tells how the data path of each network stands.
 func (a *agent) links() any { return one(a, list(a, (*plane).view)) }
 

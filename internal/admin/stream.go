@@ -48,9 +48,7 @@ func stream(w http.ResponseWriter, r *http.Request, open func(url.Values) (Open,
 	out := streamWriter{w, http.NewResponseController(w)}
 	_ = out.control.SetReadDeadline(time.Time{}) // the whole request has been read
 	w.Header().Set("Content-Type", s.Type)
-	if err := out.Flush(); err != nil { // so that the client knows that it has begun
-		return
-	}
+	_ = out.Flush() // so that the client knows that it has begun; if it has gone, Write hears of it
 	if err := s.Write(r.Context(), out); err != nil && !errors.Is(err, context.Canceled) {
 		panic(http.ErrAbortHandler)
 	}

@@ -68,6 +68,14 @@ func (b Block) Frame() (f Frame, ok bool) {
 	return f, true
 }
 
+// Link returns the link type of an interface description block.
+func (b Block) Link() (l LinkType, ok bool) {
+	if b.Type() != InterfaceDescriptor || len(b) < 20 {
+		return 0, false
+	}
+	return LinkType(le.Uint16(b[8:])), true
+}
+
 // Statistics returns what an interface statistics block holds.
 func (b Block) Statistics() (taken, lost uint64, ok bool) {
 	const fixed = 20
