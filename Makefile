@@ -39,7 +39,7 @@ test: ## all tests that need Go and root alone, under 10 minutes
 	$(GO) test -timeout 10m ./...
 
 test-full: ## the tests that need programs from Debian too; installs them
-	command -v tcpdump >/dev/null && command -v bridge >/dev/null || { apt-get update -qq && apt-get install -y -qq tcpdump iproute2; }
+	command -v tcpdump >/dev/null && command -v bridge >/dev/null && command -v tshark >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq tcpdump iproute2 tshark; }
 	$(GO) test -timeout 25m -tags full -run 'Full' ./bench/...
 
 check: ## formatting, vet, staticcheck, tidy modules
