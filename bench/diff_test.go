@@ -152,7 +152,7 @@ func TestDiffNamesWhatDiffersUntilItIsPutRight(t *testing.T) {
 	must(t, l.Put(ctx, prefix+"/config", config[prefix+"/config"]))
 	sameAgain(ctx, t, h)
 	must(t, h.Agent.Stop(ctx))
-	diffSays(ctx, t, h, 1, "uvtep diff: agent not compared: no agent at SOCKET; start `uvtep run`, or say where with --admin-socket\n", "--etcd-endpoints", e.URL)
+	diffSays(ctx, t, h, 1, "uvtep diff: agent not compared: no agent at SOCKET; start `uvtep run`, or say where with --admin-socket (one that waits for etcd the first time has no socket yet: see its log)\n", "--etcd-endpoints", e.URL)
 	code, said = runOn(ctx, t, h, "diff", "--admin-socket", h.AdminSocket, "--state-dir", t.TempDir(), "--etcd-endpoints", e.URL)
 	if code != 1 || !strings.Contains(said, "holds no node id") || !strings.Contains(said, "nothing to compare the kernel with") {
 		t.Errorf("without anything to compare with: exit status %d, %s", code, said)

@@ -67,6 +67,7 @@ var answers = map[string][]any{
 	"PUT " + offloadPath: {new(offloadChange)},
 
 	"GET " + peersPath:     {new([]peerView)},
+	"POST " + explainPath:  {new(explainQuestion), new(explainAnswer)},
 	"POST " + findPeerPath: {new(findRequest)},
 	"POST " + roundPath:    {new(roundRequest), new(roundView)},
 	"POST " + roundMTUPath: {new(mtuRequest), new(mtuView)},
@@ -133,7 +134,7 @@ func lacks(of reflect.Type, v any, at string) (out []string) {
 				out = append(out, lacks(f.Type, v, at)...)
 			case there:
 				out = append(out, lacks(f.Type, x, at+"."+name)...)
-			case !strings.Contains(options, "omitempty"):
+			case !strings.Contains(options, "omit"): // omitempty, omitzero
 				out = append(out, at+"."+name)
 			}
 		}

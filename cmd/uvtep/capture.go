@@ -69,7 +69,7 @@ func (f *captureFlags) register(s *pflag.FlagSet) {
 	s.StringVar(&f.mac, "mac", "", "only inner frames from or to this MAC address")
 	s.StringVar(&f.ip, "ip", "", "only inner frames from, to or about this IP address")
 	s.StringVar(&f.vtep, "vtep", "", "only what comes from or goes to this VTEP")
-	s.StringSliceVar(&f.verdicts, "verdict", nil, "only these verdicts, as `uvtep stats` names them")
+	s.StringSliceVar(&f.verdicts, "verdict", nil, "only these verdicts, by their `names` in the stats")
 	s.Uint32Var(&f.vni, "vni", 0, "only this network; 0: what belongs to none")
 	s.StringVar(&f.direction, "direction", "", "in: only from the underlay; out: only from the TAP")
 	s.Uint64VarP(&f.count, "count", "c", 0, "end after so many frames (default never)")
