@@ -16,7 +16,7 @@ import (
 // tables are made, so that what is told in several steps is not taken for a
 // conflict in between. It belongs to one goroutine.
 type census struct {
-	parties map[string]*party
+	parties owners[string] // by name
 	addrs   owners[netip.AddrPort]
 	macs    owners[fdb.Key]
 	nodes   owners[string] // leases by node id
@@ -63,21 +63,10 @@ func (pt *point) String() string {
 	return pt.inner.String() + " in " + pt.outer.String()
 }
 
-// owners are who has what.
-type owners[K comparable] map[K][]*party
-
-func (c owners[K]) add(k K, p *party) { c[k] = append(c[k], p) }
-
-func (c owners[K]) remove(k K, p *party) {
-	if c[k] = slices.DeleteFunc(c[k], func(q *party) bool { return q == p }); len(c[k]) == 0 {
-		delete(c, k)
-	}
-}
-
 func newCensus() *census {
 	return &census{
-		parties: make(map[string]*party), addrs: make(owners[netip.AddrPort]), macs: make(owners[fdb.Key]), nodes: make(owners[string]),
-		ranges: newRanges(), doubts: make(map[point]struct{}), present: make(map[point]Conflict),
+		parties: ownersOfNames(func(p *party, name string) bool { return p.name() == name }), addrs: ownersOfAddrs(), macs: ownersOfMACs(),
+		nodes: ownersOfNames((*party).isOf), ranges: newRanges(), doubts: make(map[point]struct{}), present: make(map[point]Conflict),
 	}
 }
 
@@ -88,62 +77,67 @@ func (c *census) take(r *row) {
 	}
 }
 
+// party returns what a key says, nil when there is none of that name.
+func (c *census) party(name string) *party {
+	for p := range c.parties.all.at(c.parties.hash(name)) {
+		if p.name() == name {
+			return p
+		}
+	}
+	return nil
+}
+
 // put takes in what a key says, in the place of what it said before.
 func (c *census) put(p *party) {
-	old := c.parties[p.name]
+	name := p.name()
+	old := c.party(name)
 	if old != nil && old.says(p) {
+		old.peer = p.peer // the older one's is to be forgotten
 		return
 	}
 	if old != nil {
-		c.leave(old)
+		c.parties.change(name, old, false)
+		c.change(old, false)
 	}
-	c.parties[p.name] = p
-	c.enter(p)
+	c.parties.change(name, p, true)
+	c.change(p, true)
 }
 
 // remove forgets a key.
 func (c *census) remove(name string) {
-	if p := c.parties[name]; p != nil {
-		delete(c.parties, name)
-		c.leave(p)
+	if p := c.party(name); p != nil {
+		c.parties.change(name, p, false)
+		c.change(p, false)
 	}
-}
-
-func (c *census) enter(p *party) {
-	c.change(p, c.addrs.add, c.macs.add, c.nodes.add, c.ranges.add)
-}
-
-func (c *census) leave(p *party) {
-	c.change(p, c.addrs.remove, c.macs.remove, c.nodes.remove, c.ranges.remove)
 }
 
 // change enters a party or takes it out, and marks where that matters.
-func (c *census) change(p *party, addr func(netip.AddrPort, *party), mac func(fdb.Key, *party), node func(string, *party), subnet func(netip.Prefix, *party)) {
-	for _, a := range p.at {
+func (c *census) change(p *party, in bool) {
+	for _, a := range p.at() {
 		if p.node != "" { // of flannel's leases nothing tells whether their hosts live
-			addr(a, p)
-			c.doubt(point{addr: a}, len(c.addrs[a]))
+			c.addrs.change(a, p, in)
+			c.doubt(point{addr: a}, c.addrs.count(a))
 		}
 	}
-	for _, k := range p.macs {
-		mac(k, p)
-		c.doubt(point{mac: k}, len(c.macs[k]))
+	for _, k := range p.macs() {
+		c.macs.change(k, p, in)
+		c.doubt(point{mac: k}, c.macs.count(k))
 	}
-	if p.lease && p.node != "" {
-		node(p.node, p)
-		c.doubt(point{node: p.node}, len(c.nodes[p.node]))
+	if p.lease() && p.node != "" {
+		c.nodes.change(p.node, p, in)
+		c.doubt(point{node: p.node}, c.nodes.count(p.node))
 	}
-	for _, s := range p.subnets.prefixes() {
-		subnet(s, p)
-		c.doubt(point{outer: s, inner: s}, len(c.ranges.holders[s]))
+	for _, s := range p.subnets().prefixes() {
+		c.ranges.change(s, p, in)
+		c.doubt(point{outer: s, inner: s}, c.ranges.holders.count(s))
 		for q := range c.ranges.overlapping(s) {
 			c.doubts[pairOf(s, q)] = struct{}{}
 		}
 	}
-	if !p.lease { // the addresses of its leases count, or do no longer
-		for _, l := range c.nodes[p.node] {
-			for _, a := range l.at {
-				c.doubt(point{addr: a}, len(c.addrs[a]))
+	if !p.lease() { // the addresses of its leases count, or do no longer
+		for _, l := range c.nodes.of(p.node) {
+			for _, a := range l.at() {
+				c.doubt(point{addr: a}, c.addrs.count(a))
 			}
 		}
 	}
@@ -188,7 +182,9 @@ func (c *census) settle() (begun, ended []Conflict) {
 		c.list = slices.SortedFunc(maps.Values(c.present), Conflict.compare)
 		c.list = c.list[:min(len(c.list), maxConflicts)]
 	}
-	clear(c.doubts)
+	if len(c.doubts) > 0 {
+		c.doubts = make(map[point]struct{}) // cleared, it would cost what the first load filled it with, every time
+	}
 	slices.SortFunc(begun, Conflict.compare)
 	slices.SortFunc(ended, Conflict.compare)
 	return begun, ended
@@ -204,13 +200,13 @@ const maxNamed = 4
 // of returns the conflicts that a key's host is in.
 func (c *census) of(p *party) []Conflict {
 	points := []point{{node: p.node}}
-	for _, a := range p.at {
+	for _, a := range p.at() {
 		points = append(points, point{addr: a})
 	}
-	for _, k := range p.macs {
+	for _, k := range p.macs() {
 		points = append(points, point{mac: k})
 	}
-	for _, s := range p.subnets.prefixes() {
+	for _, s := range p.subnets().prefixes() {
 		points = append(points, pairOf(s, s))
 		for q := range c.ranges.overlapping(s) {
 			points = append(points, pairOf(s, q))
@@ -231,20 +227,18 @@ func (c *census) rivals(pt *point) []*party {
 	same, keys := (*party).sameHost, []*party(nil)
 	switch pt.kind() {
 	case SameAddress:
-		keys = slices.DeleteFunc(slices.Clone(c.addrs[pt.addr]), func(p *party) bool { return !c.alive(p) })
+		keys = slices.DeleteFunc(c.addrs.of(pt.addr), func(p *party) bool { return !c.alive(p) })
 	case SameMAC:
-		keys = slices.Clone(c.macs[pt.mac])
+		keys = c.macs.of(pt.mac)
 	case SameNode:
-		same, keys = (*party).meets, slices.Clone(c.nodes[pt.node])
+		same, keys = (*party).meets, c.nodes.of(pt.node)
 	case SameSubnet:
-		keys = slices.Clone(c.ranges.holders[pt.outer])
+		keys = c.ranges.holders.of(pt.outer)
 		if pt.inner != pt.outer {
 			keys = c.across(pt)
 		}
 	}
-	slices.SortFunc(keys, func(a, b *party) int {
-		return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.name, b.name))
-	})
+	slices.SortFunc(keys, (*party).compare)
 	var out []*party
 	for _, p := range keys {
 		if len(out) <= maxNamed && !slices.ContainsFunc(out, func(q *party) bool { return same(p, q) }) {
@@ -257,7 +251,7 @@ func (c *census) rivals(pt *point) []*party {
 // across returns the keys of a subnet and of one within it, none when one of
 // the two is nobody's.
 func (c *census) across(pt *point) []*party {
-	outer, inner := c.ranges.holders[pt.outer], c.ranges.holders[pt.inner]
+	outer, inner := c.ranges.holders.of(pt.outer), c.ranges.holders.of(pt.inner)
 	if len(outer) == 0 || len(inner) == 0 {
 		return nil
 	}
@@ -267,7 +261,7 @@ func (c *census) across(pt *point) []*party {
 // alive reports whether a key's host has a record, which a lease outlives. This
 // host knows that it is.
 func (c *census) alive(p *party) bool {
-	return !p.lease || c.parties[hostKey(p.node)] != nil
+	return !p.lease() || c.party(hostKey(p.node)) != nil
 }
 
 // words name hosts for people.
@@ -284,13 +278,13 @@ func (c *census) words(hosts []*party) []string {
 
 // name names a key's host: by its subnet, too, if that is known.
 func (c *census) name(p *party) string {
-	text := holderName(p.node, p.at[0].Addr(), netip.Addr{})
-	if me := c.parties[""]; me != nil && p.node == me.node && p.meets(me) {
+	text := holderName(p.node, p.at()[0].Addr(), netip.Addr{})
+	if me := c.party(""); me != nil && p.node == me.node && p.meets(me) {
 		text += " (this host)"
 	}
-	held := p.subnets
-	if leases := c.nodes[p.node]; held.isZero() && len(leases) > 0 {
-		held = leases[0].subnets
+	held := p.subnets()
+	if leases := c.nodes.of(p.node); held.isZero() && len(leases) > 0 {
+		held = slices.MinFunc(leases, (*party).compare).subnets()
 	}
 	if !held.isZero() {
 		text += " with " + held.String()

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/uvtep/uvtep/encap/ether"
+
+	"github.com/uvtep/uvtep/fdb"
 )
 
 // conflicts are those in the tables, as "kind what: host | host".
@@ -102,8 +104,8 @@ func TestWhatTwoHostsHaveAndOnlyOneCanIsNamed(t *testing.T) {
 			for _, kv := range tt.puts {
 				w.del(kv[0])
 			}
-			if left := w.conflicts(); left != nil || len(w.in.board.census.parties) != 1 {
-				t.Errorf("left over: %q, %d parties", left, len(w.in.board.census.parties))
+			if left := w.conflicts(); left != nil || w.in.board.census.parties.all.n != 1 {
+				t.Errorf("left over: %q, %d parties", left, w.in.board.census.parties.all.n)
 			}
 		})
 	}
@@ -225,7 +227,7 @@ func TestOverlapsAreFoundInAnyOrder(t *testing.T) {
 			delete(leased, name)
 			c.remove(name)
 		} else {
-			p := &party{name: name, node: fmt.Sprint(rng.IntN(6)), lease: true, subnets: random(), at: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:1")}}
+			p := leaseParty(name, fmt.Sprint(rng.IntN(6)), random())
 			leased[name] = p
 			c.put(p)
 		}
@@ -236,8 +238,8 @@ func TestOverlapsAreFoundInAnyOrder(t *testing.T) {
 		want := make(map[point]bool)
 		for _, p := range leased {
 			for _, q := range leased {
-				for _, a := range p.subnets.prefixes() {
-					for _, b := range q.subnets.prefixes() {
+				for _, a := range p.subnets().prefixes() {
+					for _, b := range q.subnets().prefixes() {
 						if p.node != q.node && a.Overlaps(b) {
 							want[pairOf(a, b)] = true
 						}
@@ -264,13 +266,18 @@ func TestOverlapsAreFoundInAnyOrder(t *testing.T) {
 	}
 }
 
+// leaseParty is a lease that says nothing but what it leases.
+func leaseParty(key, node string, s subnets) *party {
+	return &party{node: node, vtep: &fdb.VTEP{To: netip.MustParseAddrPort("192.0.2.9:1")}, peer: &Peer{Key: key, Subnet: s.v4, Subnet6: s.v6}}
+}
+
 // wide reports whether a subnet within another is in a conflict because of two
 // hosts that have the outer, or the inner one.
 func wide(pt point, leased map[string]*party) bool {
 	for _, half := range []netip.Prefix{pt.outer, pt.inner} {
 		nodes := make(map[string]bool)
 		for _, p := range leased {
-			if slices.Contains(p.subnets.prefixes(), half) {
+			if p.leases(half) {
 				nodes[p.node] = true
 			}
 		}
@@ -285,7 +292,7 @@ func TestTheCensusLooksAtNeighboursOnly(t *testing.T) {
 	r := newRanges()
 	for i := range 1 << 12 {
 		s := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
-		r.add(s, &party{subnets: subnets{v4: s}})
+		r.change(s, leaseParty(s.String(), "", subnets{v4: s}), true)
 	}
 	got := slices.Collect(r.overlapping(prefix("10.3.2.0/23")))
 	if want := []netip.Prefix{prefix("10.3.2.0/24"), prefix("10.3.3.0/24")}; !slices.Equal(got, want) {

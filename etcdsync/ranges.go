@@ -14,27 +14,21 @@ type ranges struct {
 }
 
 func newRanges() ranges {
-	return ranges{holders: make(owners[netip.Prefix]), lengths: make(map[int]int)}
+	return ranges{holders: ownersOfSubnets(), lengths: make(map[int]int)}
 }
 
 // lengthOf tells the lengths of both families apart.
 func lengthOf(s netip.Prefix, bits int) int { return s.Addr().BitLen()<<8 | bits }
 
-func (r *ranges) add(s netip.Prefix, p *party) {
-	if r.holders[s] == nil {
-		at, _ := slices.BinarySearchFunc(r.sorted, s, netip.Prefix.Compare)
+// change lets p lease s, or no longer.
+func (r *ranges) change(s netip.Prefix, p *party, in bool) {
+	r.holders.change(s, p, in)
+	at, there := slices.BinarySearchFunc(r.sorted, s, netip.Prefix.Compare)
+	switch held := r.holders.count(s) > 0; {
+	case held && !there:
 		r.sorted = slices.Insert(r.sorted, at, s)
 		r.lengths[lengthOf(s, s.Bits())]++
-	}
-	r.holders.add(s, p)
-}
-
-func (r *ranges) remove(s netip.Prefix, p *party) {
-	r.holders.remove(s, p)
-	if r.holders[s] != nil {
-		return
-	}
-	if at, ok := slices.BinarySearchFunc(r.sorted, s, netip.Prefix.Compare); ok {
+	case !held && there:
 		r.sorted = slices.Delete(r.sorted, at, at+1)
 		r.lengths[lengthOf(s, s.Bits())]--
 	}
@@ -48,7 +42,7 @@ func (r *ranges) overlapping(s netip.Prefix) iter.Seq[netip.Prefix] {
 			if r.lengths[lengthOf(s, bits)] == 0 {
 				continue
 			}
-			if q, err := s.Addr().Prefix(bits); err == nil && r.holders[q] != nil && !yield(q) {
+			if q, err := s.Addr().Prefix(bits); err == nil && r.holders.count(q) > 0 && !yield(q) {
 				return
 			}
 		}

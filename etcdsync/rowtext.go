@@ -2,7 +2,6 @@ package etcdsync
 
 import (
 	"bytes"
-	"math"
 	"strconv"
 	"time"
 )
@@ -34,12 +33,11 @@ func (r *row) isNamed(name string) bool {
 	return string(r.appendName(room[:0])) == name
 }
 
-// date remembers since when an endpoint is there, as far as four bytes can tell.
+// date remembers since when an endpoint is there, as far as four bytes can tell:
+// spell finds out.
 func (r *row) date(since time.Time) {
-	if s := since.Unix(); s >= 0 && s <= math.MaxUint32 {
-		r.since = uint32(s)
-		r.mark(dated, !since.IsZero())
-	}
+	r.since = uint32(since.Unix())
+	r.mark(dated, !since.IsZero())
 }
 
 // spell reports whether a value of an endpoint is exactly what the row would spell
