@@ -61,8 +61,8 @@ func AuditCache(b []byte, c FollowConfig) (*Audit, error) {
 		return nil, err
 	}
 	in := newIntake(&c, zerolog.Nop())
-	for i := range kept.keys {
-		in.put(kept.keys[i].Key, kept.keys[i].kv())
+	for k := range kept.keys() {
+		in.put(k.Key, k.kv())
 	}
 	a := in.audit(kept.Rev)
 	a.StaleSince = kept.Heard

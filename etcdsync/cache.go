@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"time"
 
@@ -26,7 +27,7 @@ const cacheFormat, maxCacheFormat = 1, 2
 //	sha256 9f86d081…
 type cache struct {
 	cacheHead
-	keys []cachedKey
+	lines []byte // of the keys, all readable
 }
 
 type cacheHead struct {
@@ -38,7 +39,8 @@ type cacheHead struct {
 	Keys         int
 }
 
-// cachedKey is a key below the prefix and its last good value.
+// cachedKey is a key below the prefix and its last good value, which may lie in the
+// cache itself.
 type cachedKey struct {
 	Key          string
 	Created, Rev int64
@@ -49,15 +51,15 @@ const sumWord = "sha256 "
 
 var errCacheDamaged = errors.New("damaged: its checksum does not fit")
 
-// encodeCache returns the cache of rows. It takes about 0.4 µs and 120 bytes a
-// row.
-func encodeCache(head cacheHead, rows *rowSet) ([]byte, error) {
+// encodeCache returns the cache of rows, for which it first makes so much room. It
+// takes about 0.4 µs and 150 bytes a row.
+func encodeCache(head cacheHead, rows *rowSet, room int) ([]byte, error) {
 	head.Format, head.Keys = cacheFormat, rows.len()
 	first, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
 	}
-	b := bytes.NewBuffer(make([]byte, 0, len(first)+cacheRowLen*rows.len()+sha256.BlockSize))
+	b := bytes.NewBuffer(make([]byte, 0, room))
 	b.Write(first)
 	b.WriteByte('\n')
 	for r := range rows.all() {
@@ -69,9 +71,6 @@ func encodeCache(head cacheHead, rows *rowSet) ([]byte, error) {
 	b.WriteString(sumWord + hex.EncodeToString(sum[:]) + "\n")
 	return b.Bytes(), nil
 }
-
-// cacheRowLen is about how many bytes a row has in a cache.
-const cacheRowLen = 256
 
 // encode appends the row's line. Its name needs no quoting in JSON: parseKey
 // lets no such name pass.
@@ -109,18 +108,67 @@ func parseCache(b []byte) (*cache, error) {
 	if c.Format < 1 || c.Format > maxCacheFormat {
 		return nil, fmt.Errorf("format %d is unknown here: %d at most", c.Format, maxCacheFormat)
 	}
+	n := 0
 	for line := range bytes.Lines(rest) {
-		var k cachedKey
-		if err := json.Unmarshal(line, &k); err != nil {
-			return nil, fmt.Errorf("key %d: %w", len(c.keys)+1, err)
+		if n++; new(cachedKey).read(line) != nil {
+			return nil, fmt.Errorf("key %d cannot be read", n)
 		}
-		c.keys = append(c.keys, k)
 	}
-	if len(c.keys) != c.Keys {
-		return nil, fmt.Errorf("%d keys where there should be %d", len(c.keys), c.Keys)
+	if n != c.Keys {
+		return nil, fmt.Errorf("%d keys where there should be %d", n, c.Keys)
 	}
+	c.lines = rest
 	return c, nil
 }
+
+// keys yields all keys. There is never more than one of them in memory besides the
+// cache itself: together they would take as much again.
+func (c *cache) keys() iter.Seq[*cachedKey] {
+	return func(yield func(*cachedKey) bool) {
+		for line := range bytes.Lines(c.lines) {
+			k := new(cachedKey)
+			if k.read(line) == nil && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// read reads a key's line: any that says in JSON what there is to say, and those
+// that are as encode writes them in a fifth of the time.
+func (k *cachedKey) read(line []byte) error {
+	if k.cut(line) {
+		return nil
+	}
+	*k = cachedKey{}
+	return json.Unmarshal(line, k)
+}
+
+// cut reads a line as encode writes it, and reports whether it is one.
+func (k *cachedKey) cut(line []byte) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"Key":"`))
+	name, rest, named := bytes.Cut(rest, []byte(`","Created":`))
+	created, rest, dated := bytes.Cut(rest, []byte(`,"Rev":`))
+	rev, rest, revised := bytes.Cut(rest, []byte(`,"Value":`))
+	value, whole := bytes.CutSuffix(rest, []byte("}\n"))
+	if !ok || !named || !dated || !revised || !whole || bytes.ContainsFunc(name, needsCare) || !json.Valid(value) {
+		return false
+	}
+	k.Created, dated = cutNumber(created)
+	k.Rev, revised = cutNumber(rev)
+	k.Key, k.Value = string(name), value
+	return dated && revised
+}
+
+// cutNumber reads a number as encode writes it.
+func cutNumber(text []byte) (n int64, ok bool) {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	return n, err == nil && strconv.FormatInt(n, 10) == string(text)
+}
+
+// needsCare reports whether a character of a string in JSON may not be what it
+// looks like.
+func needsCare(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 // checkCache returns what the checksum is of.
 func checkCache(b []byte) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -26,7 +27,7 @@ func sampleCache(t testing.TB) ([]byte, *world) {
 	w.put(hostsDir+nodeB+"/endpoints/1/"+mac(20).String(), `{"IPs":["10.10.2.7"],"Seq":3}`)
 	w.put("uvtep/static/1/"+mac(21).String(), `{"IPs":["10.10.2.8"],"VTEP":"192.0.2.2"}`)
 	w.put(leaseB, leaseOf(nodeB, "192.0.2.22", mac(2)))
-	b, err := encodeCache(cacheHead{Prefix: testPrefix, Node: testConfig().NodeID, Cluster: 1<<64 - 1, Rev: w.h.rev, Heard: time.Unix(1769860800, 0).UTC()}, &w.in.board.rows)
+	b, err := encodeCache(cacheHead{Prefix: testPrefix, Node: testConfig().NodeID, Cluster: 1<<64 - 1, Rev: w.h.rev, Heard: time.Unix(1769860800, 0).UTC()}, &w.in.board.rows, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,8 +45,8 @@ func TestACacheHoldsWhatTheTablesWereMadeOf(t *testing.T) {
 		t.Errorf("head: got %+v, want %+v", c.cacheHead, want)
 	}
 	again := newWorld(t)
-	for i := range c.keys {
-		again.in.put(c.keys[i].Key, c.keys[i].kv())
+	for k := range c.keys() {
+		again.in.put(k.Key, k.kv())
 	}
 	if diff := cmp.Diff(viewOf(again.tables()), viewOf(w.tables()), cmpNetip, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("tables, got- want+:\n%s", diff)
@@ -98,10 +99,10 @@ func FuzzParseCache(f *testing.F) {
 			return
 		}
 		w := newWorld(t)
-		for i := range c.keys {
-			w.in.put(c.keys[i].Key, c.keys[i].kv())
+		for k := range c.keys() {
+			w.in.put(k.Key, k.kv())
 		}
-		again, err := encodeCache(c.cacheHead, &w.in.board.rows)
+		again, err := encodeCache(c.cacheHead, &w.in.board.rows, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,6 +337,30 @@ func TestAStartHearsThatTheNetworkIsAnother(t *testing.T) {
 	if keys := e.names(""); !slices.Equal(keys, []string{configKey}) {
 		t.Errorf("written for the network of before: %v", keys)
 	}
+}
+
+// What is read without JSON's reader is what that reads.
+func FuzzCachedKey(f *testing.F) {
+	for _, line := range []string{
+		`{"Key":"subnets/10.10.2.0-24","Created":17,"Rev":18,"Value":{"PublicIP":"192.0.2.2"}}`, // as it is written
+		`{"Key":"a","Created":1,"Rev":2,"Value":{},"New":3}`,                                    // of the next format
+		`{"Key":"a","Created":1,"Rev":2,"Value":1},"Key":"b"}`,                                  // two in one
+		`{"Key":"a\u0062","Created":1,"Rev":2,"Value":null}`,
+		`{"Key":"a","Created":01,"Rev":+2,"Value":1}`,
+		`{"Key":"a","Created":1,"Rev":99999999999999999999,"Value":1}`,
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		var got, want cachedKey
+		if !got.cut([]byte(line + "\n")) {
+			return
+		}
+		if err := json.Unmarshal([]byte(line), &want); err != nil || got.Key != want.Key || got.Rev != want.Rev ||
+			got.Created != want.Created || !bytes.Equal(bytes.TrimSpace(got.Value), want.Value) {
+			t.Errorf("%q: got %+v, want %+v, %v", line, got, want, err)
+		}
+	})
 }
 
 // withSum returns a cache with the checksum that it should have.

@@ -108,6 +108,7 @@ type follower struct {
 	since   time.Time    // when the first change came that was not published; zero: there is none
 	keep    *timer       // when to keep it on disk
 	keeper  *cacheKeeper // nil: nobody wants it kept
+	kept    int          // how many bytes that was last
 
 	hold  time.Duration
 	until time.Time // lists are not believed in full before; zero: they are

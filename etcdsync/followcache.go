@@ -9,6 +9,8 @@ import (
 const (
 	keepAfter  = time.Second
 	keepPerRow = 500 * time.Microsecond
+	// cacheRowLen is about how many bytes a row has in a cache.
+	cacheRowLen = 160
 )
 
 // recall begins with the tables of an earlier run, or of this one. A cache that
@@ -28,14 +30,14 @@ func (f *follower) recall(b []byte, resumed bool) {
 		return
 	}
 	f.origins.mu.Lock()
-	for i := range c.keys {
-		f.in.put(c.keys[i].Key, c.keys[i].kv())
+	for k := range c.keys() {
+		f.in.put(k.Key, k.kv())
 	}
 	f.origins.mu.Unlock()
 	f.at, f.heard = header{c.Cluster, c.Rev}, c.Heard
 	f.loaded, f.stale = true, !resumed
 	if f.stale {
-		f.log.Info().Int("keys", len(c.keys)).Int64("rev", c.Rev).Time("stale_since", c.Heard).
+		f.log.Info().Int("keys", c.Keys).Int64("rev", c.Rev).Time("stale_since", c.Heard).
 			Msg("forwarding from the tables of the last run until etcd answers")
 	}
 	f.flush()
@@ -84,10 +86,11 @@ func (f *follower) cache() {
 	}
 	b, err := encodeCache(cacheHead{
 		Prefix: f.store.prefix, Node: f.in.board.me.node, Cluster: f.at.cluster, Rev: f.at.rev, Heard: f.heard,
-	}, &f.in.board.rows)
+	}, &f.in.board.rows, max(cacheRowLen*f.in.board.rows.len(), f.kept+f.kept/32))
 	if err != nil {
 		f.log.Error().Err(err).Msg("tables cannot be kept for the next start")
 		return
 	}
+	f.kept = len(b)
 	f.keeper.put(b)
 }

@@ -290,7 +290,11 @@ func (m *member) follow(ctx context.Context) error {
 	for ctx.Err() == nil {
 		own, moved := m.trunk.home()
 		c.Own = own
-		err := until(ctx, moved, func(ctx context.Context) error { return m.store.Follow(ctx, c) })
+		err := until(ctx, moved, func(ctx context.Context) error {
+			now := c
+			c.Last = nil // it is large, and read once
+			return m.store.Follow(ctx, now)
+		})
 		if err != nil {
 			return err
 		}
