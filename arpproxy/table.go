@@ -1,6 +1,7 @@
 package arpproxy
 
 import (
+	"encoding/binary"
 	"iter"
 	"net/netip"
 
@@ -30,19 +31,45 @@ type Binding struct {
 	Rev int64
 }
 
+// address is a Key as it is kept: without a pointer, so that Go's collector need
+// not look at it, and in whole numbers, which stay in registers where bytes would
+// be copied through memory. An IPv4 address is in its IPv6 form.
+type address struct {
+	high, low uint64
+	vni       encap.VNI
+}
+
+// pack is k as an address.
+func pack(k Key) address {
+	b := k.IP.As16()
+	return address{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), k.VNI}
+}
+
+func (a address) key() Key {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], a.high)
+	binary.BigEndian.PutUint64(b[8:], a.low)
+	return Key{a.vni, netip.AddrFrom16(b).Unmap()}
+}
+
+func hashAddress(a address, seed uint64) uint64 {
+	return snapmap.HashWords(a.high, a.low, uint64(a.vni)^seed)
+}
+
 // Table holds the bindings at one revision. It never changes; Edit begins the
 // next one. The zero Table and a nil *Table are empty.
 type Table struct {
-	bindings *snapmap.Map[Key, Binding]
+	bindings *snapmap.Map[address, Binding]
 	ipv4     int // of them
 }
 
-// Lookup returns the binding of an address. It does not allocate.
+// Lookup returns the binding of an address. An IPv4 address in IPv6 form has none.
+// It does not allocate.
 func (t *Table) Lookup(vni encap.VNI, ip netip.Addr) (Binding, bool) {
-	if t == nil {
+	if t == nil || ip.Is4In6() {
 		return Binding{}, false
 	}
-	return t.bindings.Get(Key{vni, ip})
+	return t.bindings.Get(pack(Key{vni, ip}))
 }
 
 // Len is the number of bindings in all VNIs.
@@ -63,61 +90,64 @@ func (t *Table) Len4() int {
 
 // All yields every binding once, in no particular order.
 func (t *Table) All() iter.Seq2[Key, Binding] {
-	if t == nil {
-		return (*snapmap.Map[Key, Binding])(nil).All()
+	return func(yield func(Key, Binding) bool) {
+		if t == nil {
+			return
+		}
+		for a, b := range t.bindings.All() {
+			if !yield(a.key(), b) {
+				return
+			}
+		}
 	}
-	return t.bindings.All()
 }
 
 // Edit begins a new table that starts as t. t stays as it is.
 func (t *Table) Edit() *Editor {
 	if t == nil || t.bindings == nil {
-		t = &Table{bindings: snapmap.New[Key, Binding](hashKey)}
+		t = &Table{bindings: snapmap.New[address, Binding](hashAddress)}
 	}
 	return &Editor{bindings: t.bindings.Edit(), ipv4: t.ipv4}
 }
 
 // Hash hashes the key. The seed should be random, so that whoever chooses keys
 // does not know their hashes.
-func (k Key) Hash(seed uint64) uint64 { return hashKey(k, seed) }
-
-func hashKey(k Key, seed uint64) uint64 { return snapmap.HashAddr(k.IP, uint64(k.VNI)^seed) }
+func (k Key) Hash(seed uint64) uint64 { return hashAddress(pack(k), seed) }
 
 // An Editor prepares the table that follows another one. It belongs to one
 // goroutine; nobody sees its changes before Table.
 type Editor struct {
-	bindings *snapmap.Editor[Key, Binding]
+	bindings *snapmap.Editor[address, Binding]
 	ipv4     int // of them
 }
 
-// Set puts b under k, in place of what was there.
+// Set puts b under k, in place of what was there. IPv6 forms of IPv4 addresses and
+// zones mean nothing on a wire: those are one key with the plain address.
 func (e *Editor) Set(k Key, b Binding) {
-	k, before := k.plain(), e.bindings.Len()
-	e.bindings.Set(k, b)
+	before := e.bindings.Len()
+	e.bindings.Set(pack(k), b)
 	e.count(k, before)
 }
 
 // Delete removes what is under k, if there is anything.
 func (e *Editor) Delete(k Key) {
-	k, before := k.plain(), e.bindings.Len()
-	e.bindings.Delete(k)
+	before := e.bindings.Len()
+	e.bindings.Delete(pack(k))
 	e.count(k, before)
 }
 
 // count notes what a change of k did to the number of bindings there were.
 func (e *Editor) count(k Key, before int) {
-	if k.IP.Is4() {
+	if k.IP.Unmap().Is4() {
 		e.ipv4 += e.bindings.Len() - before
 	}
 }
 
 // Lookup returns what the edit has under k.
-func (e *Editor) Lookup(k Key) (Binding, bool) { return e.bindings.Get(k.plain()) }
+func (e *Editor) Lookup(k Key) (Binding, bool) {
+	return e.bindings.Get(pack(k))
+}
 
 // Table returns the table as edited so far. The editor may go on; the returned
 // table does not change any more.
 func (e *Editor) Table() *Table { return &Table{bindings: e.bindings.Map(), ipv4: e.ipv4} }
-
-// plain is k in the one form that frames are looked up with: IPv4 as IPv4, and
-// without a zone, which means nothing on a wire.
-func (k Key) plain() Key { return Key{k.VNI, k.IP.Unmap().WithZone("")} }

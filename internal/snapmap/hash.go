@@ -35,6 +35,10 @@ func standard[K comparable]() Hash[K] {
 // are different keys in one bucket.
 func HashAddr(a netip.Addr, seed uint64) uint64 {
 	b := a.As16()
-	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
-	return Mix(Mix(hi^odd, seed)^lo, seed^odd)
+	return HashWords(binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), seed)
+}
+
+// HashWords is HashAddr for the two halves of an address.
+func HashWords(high, low, seed uint64) uint64 {
+	return Mix(Mix(high^odd, seed)^low, seed^odd)
 }
