@@ -34,7 +34,7 @@ func TestFullTsharkReadsCapturesAndShowsTheVerdicts(t *testing.T) {
 	defer func() { _ = inside.Close() }()
 	file := filepath.Join(l.Dir, "tshark.pcapng")
 	p := startCapture(ctx, t, h, "-w", file, "--both")
-	for range 16 { // a second each: nobody has this address
+	for range 22 { // most of a second each: nobody has this address
 		_, _ = from.Ping(ctx, netip.MustParseAddr("10.10.2.99"), lab.Pings{Count: 1})
 	}
 	_, err = from.Ping(ctx, to.Addr, lab.Pings{Count: 2})
