@@ -53,7 +53,11 @@
 // one MAC the one that moved last, else the older key. A row has a say about
 // IP addresses only while it has the MAC address that they are bound to, so
 // that FDB and ARP always agree. The cost of a change does not depend on the
-// size of the tables, routes apart, of which there is one a host.
+// size of the tables.
+//
+// A large network has a hundred thousand stations, so that what there is of each
+// is small: one row of 80 bytes, which spells its key and its value when it is
+// asked for them, and a slot in each index that finds it.
 //
 // What two hosts have and only one can (an address, a MAC address, a node id, a
 // subnet) goes to one of them by these rules, and the census tells of it.
@@ -63,6 +67,7 @@
 //   - lease: a subnet key; etcd's own leases are tenancies here
 //   - claim: what a host asks for; registration: what it has
 //   - row: a key's value, decoded; board: all rows and the tables to come
+//   - index: finds rows by the hash of what they have, which is read from them
 //   - party: what one key says about its host; census: all parties
 //   - roster: the stations behind this host, and what is to be announced of them
 //   - station: an Ethernet address with the IP addresses bound to it

@@ -16,9 +16,9 @@ import (
 const (
 	defaultHold = 60 * time.Second
 	// gather is how long a change waits for company, publishEvery the least
-	// time between two tables: at most 100 a second however many the changes.
+	// time between two tables: at most 50 a second however many the changes.
 	gather       = 2 * time.Millisecond
-	publishEvery = 10 * time.Millisecond
+	publishEvery = 20 * time.Millisecond
 	// refreshEvery is after how long everything is read again, in case a watch
 	// lost something (etcd has had such faults). Larger networks do it less
 	// often: refreshRows more rows double the time.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -309,6 +310,9 @@ func (m *member) publish(t *etcdsync.Tables) {
 	m.web.changed(t)
 	m.live = t.Network
 	if t.StaleSince.IsZero() {
+		if !m.heard {
+			debug.FreeOSMemory() // reading everything left as much behind as it brought
+		}
 		m.heard = true
 		m.keepNetwork(t.Latest)
 		m.foresee(t.Latest)

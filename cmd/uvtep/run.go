@@ -87,6 +87,7 @@ func newAgent(r *runFlags) *agent {
 // run joins the networks and works until ctx ends.
 func (a *agent) run(ctx context.Context) (err error) {
 	a.log.Info().Str("version", version).Str("commit", commit).Msg("uvtep starts")
+	boundMemory()
 	if err := hostnet.Preflight(hostnet.TUNPath); err != nil {
 		return err
 	}
