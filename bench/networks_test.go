@@ -239,9 +239,15 @@ func showsBoth(ctx context.Context, t *testing.T, l *lab.Lab, h *lab.Host) {
 		if code, said := runOn(ctx, t, h, "diff", "--network-name", name, "--admin-socket", h.AdminSocket); code != 0 {
 			t.Errorf("uvtep diff of %s: %d\n%s", name, code, said)
 		}
+		if code, said := runOn(ctx, t, h, "doctor", "--network-name", name, "--admin-socket", h.AdminSocket); code > 3 || !strings.Contains(said, "the agent answers") {
+			t.Errorf("uvtep doctor of %s: %d\n%s", name, code, said)
+		}
 	}
 	if code, said := runOn(ctx, t, h, "diff", "--admin-socket", h.AdminSocket); code == 0 || !strings.Contains(said, "say which with --network-name") {
 		t.Errorf("uvtep diff of no network: %d\n%s", code, said)
+	}
+	if code, said := runOn(ctx, t, h, "doctor", "--admin-socket", h.AdminSocket); code != 1 || !strings.Contains(said, "say which with --network-name") {
+		t.Errorf("uvtep doctor of no network: %d\n%s", code, said)
 	}
 }
 

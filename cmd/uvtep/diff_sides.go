@@ -84,17 +84,23 @@ func (d *differ) readAgent(ctx context.Context, r *reading) {
 
 // askHeld asks the agent what it holds of the network that is meant.
 func (d *differ) askHeld(ctx context.Context) (*heldView, error) {
-	var all each[heldView]
-	if err := askAgent(ctx, d.local.socket, heldPath, &all); err != nil {
-		return nil, err
-	}
+	return askFor(ctx, d.local.socket, heldPath, d.local.etcd.name, func(v *heldView) string { return v.Name })
+}
+
+// errWhich says that an agent has several networks and none was named.
+var errWhich = errors.New("say which with --network-name")
+
+// pick returns what is told of the network of a name, or of the only one.
+func pick[T any](all each[T], name func(*T) string, want string) (*T, error) {
 	var names []string
 	for i := range all {
-		if names = append(names, all[i].Name); all[i].Name == d.local.etcd.name || d.local.etcd.name == "" && len(all) == 1 {
+		if n := name(&all[i]); n == want || want == "" && len(all) == 1 {
 			return &all[i], nil
+		} else if n != "" {
+			names = append(names, n)
 		}
 	}
-	return nil, fmt.Errorf("the agent works in the networks %s: say which with --network-name", strings.Join(names, ", "))
+	return nil, fmt.Errorf("the agent works in the networks %s: %w", strings.Join(names, ", "), errWhich)
 }
 
 // askAgent asks an agent for a view, and waits for no more than sidePatience.

@@ -40,7 +40,11 @@ func newDoctor() *cobra.Command {
 			}
 			defer h.Close()
 			e := &examiner{local: l, host: h}
-			found := doctor.Examine(e.gather(cmd.Context()))
+			facts, err := e.gather(cmd.Context())
+			if err != nil {
+				return err
+			}
+			found := doctor.Examine(facts)
 			if err := printFindings(cmd.OutOrStdout(), found, l.asJSON); err != nil {
 				return err
 			}

@@ -31,9 +31,11 @@ type examiner struct {
 }
 
 // gather looks at everything that it can look at.
-func (e *examiner) gather(ctx context.Context) *doctor.Facts {
+func (e *examiner) gather(ctx context.Context) (*doctor.Facts, error) {
 	e.f.Root, e.f.Now, e.f.Sysctls = os.Geteuid() == 0, time.Now(), map[string]int{}
-	e.askAgent(ctx)
+	if err := e.askAgent(ctx); err != nil {
+		return nil, err
+	}
 	o := e.local.etcd.o
 	if e.self != nil && !e.local.etcdGiven {
 		o = e.self.Etcd.options()
@@ -45,30 +47,31 @@ func (e *examiner) gather(ctx context.Context) *doctor.Facts {
 	e.lookAtHost()
 	e.lookAtPeers(ctx)
 	e.lookAtPrograms()
-	return &e.f
+	return &e.f, nil
 }
 
-// askAgent asks the agent what it knows.
-func (e *examiner) askAgent(ctx context.Context) {
+// askAgent asks the agent what it knows of the network that is meant. That it has
+// several, and none was named, is an error.
+func (e *examiner) askAgent(ctx context.Context) error {
 	a := &e.f.Agent
 	a.Socket, a.NodeID = e.local.socket, e.local.knownNode()
 	a.RanBefore = state.Dir(e.local.stateDir).Known()
-	var self selfView
-	var link linkView
-	var stats statsView
-	err := askAgent(ctx, e.local.socket, selfPath, &self)
-	for _, ask := range []struct {
-		path string
-		view any
-	}{{linkPath, &link}, {statsPath, &stats}} {
-		if err == nil {
-			err = askAgent(ctx, e.local.socket, ask.path, ask.view)
-		}
+	name := e.local.etcd.name
+	self, err := askFor(ctx, e.local.socket, selfPath, name, func(v *selfView) string { return v.Name })
+	var link *linkView
+	if err == nil {
+		link, err = askFor(ctx, e.local.socket, linkPath, name, func(v *linkView) string { return v.Network })
+	}
+	var stats *statsView
+	if err == nil {
+		stats, err = askFor(ctx, e.local.socket, statsPath, name, func(v *statsView) string { return v.Network })
 	}
 	switch {
 	case err == nil:
-		a.State, e.self = doctor.Answers, &self
-		e.takeViews(&link, &stats)
+		a.State, e.self = doctor.Answers, self
+		e.takeViews(link, stats)
+	case errors.Is(err, errWhich):
+		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		a.State = doctor.NoAgent
 	case errors.Is(err, fs.ErrPermission):
@@ -76,6 +79,16 @@ func (e *examiner) askAgent(ctx context.Context) {
 	default:
 		a.State, a.Err = doctor.Silent, err
 	}
+	return nil
+}
+
+// askFor asks an agent for what it tells of one network.
+func askFor[T any](ctx context.Context, socket, path, network string, name func(*T) string) (*T, error) {
+	var all each[T]
+	if err := askAgent(ctx, socket, path, &all); err != nil {
+		return nil, err
+	}
+	return pick(all, name, network)
 }
 
 // takeViews takes in what the agent told.
@@ -272,8 +285,8 @@ func (e *examiner) lookAtPeers(ctx context.Context) {
 
 // peersOfAgent takes the other hosts from the agent's tables, when etcd is away.
 func (e *examiner) peersOfAgent(ctx context.Context) {
-	var v heldView
-	if err := askAgent(ctx, e.local.socket, heldPath, &v); err != nil {
+	v, err := askFor(ctx, e.local.socket, heldPath, e.local.etcd.name, func(v *heldView) string { return v.Name })
+	if err != nil {
 		return
 	}
 	for _, text := range v.VTEPs {
