@@ -101,7 +101,7 @@ type noting struct {
 
 // ClientHandshake does the handshake of a new connection.
 func (n *noting) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := n.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	conn, info, err := n.TransportCredentials.ClientHandshake(ctx, authority, inBatches(raw))
 	if err != nil {
 		return nil, nil, err
 	}
