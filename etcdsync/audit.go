@@ -2,6 +2,7 @@ package etcdsync
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"slices"
 
@@ -55,14 +56,14 @@ func (s *Store) Audit(ctx context.Context, c FollowConfig) (*Audit, error) {
 }
 
 // AuditCache is Audit for what Follow handed to FollowConfig.Save.
-func AuditCache(b []byte, c FollowConfig) (*Audit, error) {
-	kept, err := parseCache(b)
+func AuditCache(text io.ReadSeeker, c FollowConfig) (*Audit, error) {
+	kept, err := parseCache(text)
 	if err != nil {
 		return nil, err
 	}
 	in := newIntake(&c, zerolog.Nop())
-	for k := range kept.keys() {
-		in.put(k.Key, k.kv())
+	if err := kept.keys(func(k *cachedKey) { in.put(k.Key, k.kv()) }); err != nil {
+		return nil, err
 	}
 	a := in.audit(kept.Rev)
 	a.StaleSince = kept.Heard

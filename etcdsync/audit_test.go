@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ func TestAnAuditFindsConflicts(t *testing.T) {
 
 func TestAnAuditOfACacheSaysWhatItWasMadeOf(t *testing.T) {
 	b, w := sampleCache(t)
-	a, err := AuditCache(b, *testConfig())
+	a, err := AuditCache(bytes.NewReader(b), *testConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func TestAnAuditOfACacheSaysWhatItWasMadeOf(t *testing.T) {
 	if a.Rev != w.h.rev || a.StaleSince.IsZero() {
 		t.Errorf("got revision %d, stale since %v", a.Rev, a.StaleSince)
 	}
-	if _, err := AuditCache(b[:len(b)-2], *testConfig()); err == nil {
+	if _, err := AuditCache(bytes.NewReader(b[:len(b)-2]), *testConfig()); err == nil {
 		t.Error("a damaged cache: no error")
 	}
 }

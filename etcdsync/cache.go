@@ -1,13 +1,14 @@
 package etcdsync
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
+	"io"
 	"strconv"
 	"time"
 
@@ -27,7 +28,8 @@ const cacheFormat, maxCacheFormat = 1, 2
 //	sha256 9f86d081…
 type cache struct {
 	cacheHead
-	lines []byte // of the keys, all readable
+	text     io.ReadSeeker
+	from, to int64 // where in text the lines of the keys are, all readable
 }
 
 type cacheHead struct {
@@ -39,15 +41,20 @@ type cacheHead struct {
 	Keys         int
 }
 
-// cachedKey is a key below the prefix and its last good value, which may lie in the
-// cache itself.
+// cachedKey is a key below the prefix and its last good value, which may lie in
+// what the line was read into.
 type cachedKey struct {
 	Key          string
 	Created, Rev int64
 	Value        json.RawMessage
 }
 
-const sumWord = "sha256 "
+const (
+	sumWord = "sha256 "
+	sumLen  = len(sumWord) + 2*sha256.Size + 1
+	// maxCacheLine is more than encodeCache ever writes in one line, in bytes.
+	maxCacheLine = 64 << 10
+)
 
 var errCacheDamaged = errors.New("damaged: its checksum does not fit")
 
@@ -94,44 +101,74 @@ func (r *row) encode(b *bytes.Buffer) error {
 	return nil
 }
 
-// parseCache reads what encodeCache wrote; anything else is an error.
-func parseCache(b []byte) (*cache, error) {
-	body, err := checkCache(b)
+// parseCache reads what encodeCache wrote; anything else is an error. The cache goes
+// on reading from text, which never is in memory as a whole: a start has the new
+// tables to find room for.
+func parseCache(text io.ReadSeeker) (*cache, error) {
+	size, err := checkCache(text)
 	if err != nil {
 		return nil, err
 	}
-	line, rest, _ := bytes.Cut(body, []byte("\n"))
-	c := new(cache)
-	if err := json.Unmarshal(line, &c.cacheHead); err != nil {
-		return nil, fmt.Errorf("first line: %w", err)
-	}
-	if c.Format < 1 || c.Format > maxCacheFormat {
-		return nil, fmt.Errorf("format %d is unknown here: %d at most", c.Format, maxCacheFormat)
-	}
-	n := 0
-	for line := range bytes.Lines(rest) {
-		if n++; new(cachedKey).read(line) != nil {
-			return nil, fmt.Errorf("key %d cannot be read", n)
+	c := &cache{text: text, to: size}
+	n := -1 // the first line is none of a key
+	err = c.lines(func(line []byte) error {
+		if n++; n == 0 {
+			return c.begin(line)
 		}
+		if new(cachedKey).read(line) != nil {
+			return fmt.Errorf("key %d cannot be read", n)
+		}
+		return nil
+	})
+	if err == nil && n != c.Keys {
+		err = fmt.Errorf("%d keys where there should be %d", n, c.Keys)
 	}
-	if n != c.Keys {
-		return nil, fmt.Errorf("%d keys where there should be %d", n, c.Keys)
-	}
-	c.lines = rest
-	return c, nil
+	return c, err
 }
 
-// keys yields all keys. There is never more than one of them in memory besides the
-// cache itself: together they would take as much again.
-func (c *cache) keys() iter.Seq[*cachedKey] {
-	return func(yield func(*cachedKey) bool) {
-		for line := range bytes.Lines(c.lines) {
-			k := new(cachedKey)
-			if k.read(line) == nil && !yield(k) {
-				return
-			}
+// begin reads the first line.
+func (c *cache) begin(line []byte) error {
+	if err := json.Unmarshal(line, &c.cacheHead); err != nil {
+		return fmt.Errorf("first line: %w", err)
+	}
+	if c.Format < 1 || c.Format > maxCacheFormat {
+		return fmt.Errorf("format %d is unknown here: %d at most", c.Format, maxCacheFormat)
+	}
+	c.from = int64(len(line))
+	return nil
+}
+
+// lines hands over each line, which is valid until the next one.
+func (c *cache) lines(line func([]byte) error) error {
+	if _, err := c.text.Seek(c.from, io.SeekStart); err != nil {
+		return err
+	}
+	r := bufio.NewReaderSize(io.LimitReader(c.text, c.to-c.from), maxCacheLine)
+	for {
+		b, err := r.ReadSlice('\n')
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if len(b) == 0 {
+			return nil
+		}
+		if err := line(b); err != nil {
+			return err
 		}
 	}
+}
+
+// keys hands over all keys, one after another: together they would take as much
+// memory again as the tables. The slice in each is valid until the next one.
+func (c *cache) keys(key func(*cachedKey)) error {
+	return c.lines(func(line []byte) error {
+		k := new(cachedKey)
+		if err := k.read(line); err != nil {
+			return err
+		}
+		key(k)
+		return nil
+	})
 }
 
 // read reads a key's line: any that says in JSON what there is to say, and those
@@ -170,18 +207,27 @@ func cutNumber(text []byte) (n int64, ok bool) {
 // looks like.
 func needsCare(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
-// checkCache returns what the checksum is of.
-func checkCache(b []byte) ([]byte, error) {
-	at := bytes.LastIndex(b, []byte(sumWord))
-	if at < 0 {
-		return nil, errCacheDamaged
+// checkCache returns how many bytes the checksum is of, all that come before it.
+func checkCache(text io.ReadSeeker) (int64, error) {
+	size, err := text.Seek(-int64(sumLen), io.SeekEnd)
+	if err != nil {
+		return 0, errCacheDamaged // it is shorter than that
 	}
-	body := b[:at]
-	sum := sha256.Sum256(body)
-	if string(b[at+len(sumWord):]) != hex.EncodeToString(sum[:])+"\n" {
-		return nil, errCacheDamaged
+	said, err := io.ReadAll(text)
+	if err != nil {
+		return 0, err
 	}
-	return body, nil
+	if _, err := text.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, text, size); err != nil {
+		return 0, err
+	}
+	if string(said) != sumWord+hex.EncodeToString(sum.Sum(nil))+"\n" {
+		return 0, errCacheDamaged
+	}
+	return size, nil
 }
 
 // kv is the key as etcd would send it.

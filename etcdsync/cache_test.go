@@ -36,7 +36,7 @@ func sampleCache(t testing.TB) ([]byte, *world) {
 
 func TestACacheHoldsWhatTheTablesWereMadeOf(t *testing.T) {
 	b, w := sampleCache(t)
-	c, err := parseCache(b)
+	c, err := parseCache(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +45,8 @@ func TestACacheHoldsWhatTheTablesWereMadeOf(t *testing.T) {
 		t.Errorf("head: got %+v, want %+v", c.cacheHead, want)
 	}
 	again := newWorld(t)
-	for k := range c.keys() {
-		again.in.put(k.Key, k.kv())
+	if err := c.keys(func(k *cachedKey) { again.in.put(k.Key, k.kv()) }); err != nil {
+		t.Error(err)
 	}
 	if diff := cmp.Diff(viewOf(again.tables()), viewOf(w.tables()), cmpNetip, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("tables, got- want+:\n%s", diff)
@@ -61,12 +61,12 @@ func TestACacheHoldsWhatTheTablesWereMadeOf(t *testing.T) {
 func TestADamagedCacheIsRefused(t *testing.T) {
 	b, _ := sampleCache(t)
 	for i := range b {
-		if _, err := parseCache(b[:i]); err == nil {
+		if _, err := parseCache(bytes.NewReader(b[:i])); err == nil {
 			t.Fatalf("the first %d of %d bytes: no error", i, len(b))
 		}
 		broken := bytes.Clone(b)
 		broken[i] ^= 4
-		if c, err := parseCache(broken); err == nil {
+		if c, err := parseCache(bytes.NewReader(broken)); err == nil {
 			t.Fatalf("byte %d changed: no error but %+v", i, c)
 		}
 	}
@@ -77,12 +77,12 @@ func TestACacheOfALaterFormatIsRefusedOfTheNextOneRead(t *testing.T) {
 	for format, fine := range map[string]bool{"1": true, "2": true, "3": false, "0": false} {
 		body, _, _ := strings.Cut(string(good), sumWord)
 		body = strings.Replace(body, `{"Format":1,`, `{"Format":`+format+`,"New":"field",`, 1)
-		_, err := parseCache(withSum(body))
+		_, err := parseCache(bytes.NewReader(withSum(body)))
 		if (err == nil) != fine || err != nil && !strings.Contains(err.Error(), "format "+format) {
 			t.Errorf("format %s: got error %v, want one: %v", format, err, !fine)
 		}
 	}
-	if _, err := parseCache(withSum(`{"Format":1,"Keys":2}` + "\n" + `{"Key":"a","Value":{}}` + "\n")); err == nil {
+	if _, err := parseCache(bytes.NewReader(withSum(`{"Format":1,"Keys":2}` + "\n" + `{"Key":"a","Value":{}}` + "\n"))); err == nil {
 		t.Error("a cache with a key too few: no error")
 	}
 }
@@ -94,19 +94,19 @@ func FuzzParseCache(f *testing.F) {
 	f.Add(`{"Format":1,"Keys":0}` + "\n")       // nothing
 	f.Add(`{"Format":1,"Keys":1}` + "\nnull\n") // a key that is none
 	f.Fuzz(func(t *testing.T, body string) {
-		c, err := parseCache(withSum(body))
+		c, err := parseCache(bytes.NewReader(withSum(body)))
 		if err != nil {
 			return
 		}
 		w := newWorld(t)
-		for k := range c.keys() {
-			w.in.put(k.Key, k.kv())
+		if err := c.keys(func(k *cachedKey) { w.in.put(k.Key, k.kv()) }); err != nil {
+			t.Fatal(err)
 		}
 		again, err := encodeCache(c.cacheHead, &w.in.board.rows, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseCache(again); err != nil {
+		if _, err := parseCache(bytes.NewReader(again)); err != nil {
 			t.Fatalf("what was read is written so that it cannot be read: %v\n%s", err, again)
 		}
 	})
@@ -235,7 +235,7 @@ func TestTablesOfThisRunAreNotStale(t *testing.T) {
 	w = &spectator{testEtcd: e, changed: make(chan struct{})}
 	c := claim(1)
 	w.stop = e.run(func(ctx context.Context) error {
-		return s.Follow(ctx, FollowConfig{Network: c.Network, NodeID: c.NodeID, MAC: c.MAC, Publish: w.publish, Last: last, Resumed: true})
+		return s.Follow(ctx, FollowConfig{Network: c.Network, NodeID: c.NodeID, MAC: c.MAC, Publish: w.publish, Last: opened(last), Resumed: true})
 	})
 	if got := w.routes("10.10.2.0/24"); !got.StaleSince.IsZero() {
 		t.Errorf("stale since %v", got.StaleSince)
@@ -269,7 +269,7 @@ func TestTablesOfTheLastRunAreNotKeptAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &follower{origins: new(Origins), store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(*Tables) {}, keeper: newCacheKeeper(nil)}
-	f.recall(b, false)
+	f.recall(opened(b), false)
 	f.cache()
 	if len(f.keeper.next) != 0 {
 		t.Error("kept again")
@@ -402,7 +402,7 @@ func TestTablesOfTheLastRunArePublishedBeforeEtcdIsAsked(t *testing.T) {
 	}
 	var got []*Tables
 	f := &follower{origins: new(Origins), store: s, in: newWorld(t).in, due: newTimer(), keep: newTimer(), publish: func(t *Tables) { got = append(got, t) }}
-	f.recall(b, false)
+	f.recall(opened(b), false)
 	if len(got) != 1 || got[0].Rev != w.h.rev || got[0].FDB.Len() != w.tables().FDB.Len() || got[0].StaleSince.IsZero() {
 		t.Errorf("published %+v, want the tables of the last run, once", got)
 	}

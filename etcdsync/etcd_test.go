@@ -1,8 +1,10 @@
 package etcdsync
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -275,6 +277,17 @@ func (e *testEtcd) follow(s *Store, i int, hold time.Duration) *spectator {
 	return e.followFrom(nil, s, i, hold)
 }
 
+// opened is a cache as Follow reads it, nil when there is none.
+func opened(b []byte) io.ReadSeekCloser {
+	if b == nil {
+		return nil
+	}
+	return struct {
+		io.ReadSeeker
+		io.Closer
+	}{bytes.NewReader(b), io.NopCloser(nil)}
+}
+
 // followFrom is follow with the cache of an earlier run.
 func (e *testEtcd) followFrom(last []byte, s *Store, i int, hold time.Duration) *spectator {
 	e.Helper()
@@ -283,7 +296,7 @@ func (e *testEtcd) followFrom(last []byte, s *Store, i int, hold time.Duration) 
 	w.stop = e.run(func(ctx context.Context) error {
 		return s.Follow(ctx, FollowConfig{
 			Network: c.Network, NodeID: c.NodeID, Own: []netip.Addr{c.PublicIP}, MAC: c.MAC,
-			MassDeleteHold: hold, Publish: w.publish, Last: last, Save: w.save,
+			MassDeleteHold: hold, Publish: w.publish, Last: opened(last), Save: w.save,
 		})
 	})
 	return w

@@ -3,6 +3,7 @@ package etcdsync
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"sync"
 	"time"
@@ -38,8 +39,8 @@ type FollowConfig struct {
 	// MAC is the host's VTEP address; no peer can have it.
 	MAC ether.Addr
 	// Last is what Save was given by an earlier run, nil for nothing: tables
-	// to begin with until etcd answers.
-	Last []byte
+	// to begin with until etcd answers. Follow closes it when it has them.
+	Last io.ReadSeekCloser
 	// Resumed says that Last is of this very process, which begins afresh since
 	// its addresses changed: it is not out of date.
 	Resumed bool
@@ -84,7 +85,6 @@ func (s *Store) Follow(ctx context.Context, c FollowConfig) error {
 	}
 	f.in.counts = &s.counts
 	f.recall(c.Last, c.Resumed)
-	c.Last = nil
 	f.run(ctx)
 	f.cache()
 	return nil

@@ -1,6 +1,7 @@
 package etcdsync
 
 import (
+	"io"
 	"time"
 )
 
@@ -15,11 +16,12 @@ const (
 
 // recall begins with the tables of an earlier run, or of this one. A cache that
 // cannot be used is as good as none.
-func (f *follower) recall(b []byte, resumed bool) {
-	if len(b) == 0 {
+func (f *follower) recall(text io.ReadSeekCloser, resumed bool) {
+	if text == nil {
 		return
 	}
-	c, err := parseCache(b)
+	defer text.Close()
+	c, err := parseCache(text)
 	if err != nil {
 		f.log.Warn().Err(err).Msg("tables of the last run cannot be used; waiting for etcd")
 		return
@@ -30,10 +32,11 @@ func (f *follower) recall(b []byte, resumed bool) {
 		return
 	}
 	f.origins.mu.Lock()
-	for k := range c.keys() {
-		f.in.put(k.Key, k.kv())
-	}
+	err = c.keys(func(k *cachedKey) { f.in.put(k.Key, k.kv()) })
 	f.origins.mu.Unlock()
+	if err != nil {
+		f.log.Warn().Err(err).Msg("tables of the last run were read in part only")
+	}
 	f.at, f.heard = header{c.Cluster, c.Rev}, c.Heard
 	f.loaded, f.stale = true, !resumed
 	if f.stale {

@@ -189,11 +189,12 @@ func (d *differ) readCache(r *reading) error {
 	if r.network, _, err = etcdsync.ParseNetwork(text); err != nil {
 		return errors.Join(nothing, err)
 	}
-	b, err := d.local.dir().Tables(r.network.VNI)
-	if err != nil || b == nil {
+	f, err := d.local.dir().Tables(r.network.VNI)
+	if err != nil || f == nil {
 		return errors.Join(nothing, err)
 	}
-	if r.etcd, err = etcdsync.AuditCache(b, d.identity(r)); err != nil {
+	defer f.Close()
+	if r.etcd, err = etcdsync.AuditCache(f, d.identity(r)); err != nil {
 		return errors.Join(nothing, err)
 	}
 	r.cached = true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"runtime/debug"
@@ -293,7 +294,7 @@ func (m *member) follow(ctx context.Context) error {
 		c.Own = own
 		err := until(ctx, moved, func(ctx context.Context) error {
 			now := c
-			c.Last = nil // it is large, and read once
+			c.Last = nil // it is read once
 			return m.store.Follow(ctx, now)
 		})
 		if err != nil {
@@ -320,16 +321,25 @@ func (m *member) publish(t *etcdsync.Tables) {
 }
 
 // lastTables are the tables that were kept, nil when there are none.
-func (m *member) lastTables() []byte {
+func (m *member) lastTables() io.ReadSeekCloser {
 	if m.unsaved != nil {
-		return m.unsaved
+		return inMemory{bytes.NewReader(m.unsaved)}
 	}
-	b, err := m.state.Tables(m.network.VNI)
+	f, err := m.state.Tables(m.network.VNI)
 	if err != nil {
 		m.log.Warn().Err(err).Msg("tables of the last run cannot be read; waiting for etcd")
 	}
-	return b
+	if f == nil {
+		return nil
+	}
+	return f
 }
+
+// inMemory are tables that are in no file.
+type inMemory struct{ *bytes.Reader }
+
+// Close does nothing.
+func (inMemory) Close() error { return nil }
 
 // keepTables keeps what the next start begins with, and says once when that
 // does not work.

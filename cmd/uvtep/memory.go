@@ -9,7 +9,7 @@ import (
 // collector runs. With 10,000 hosts and 100,000 stations 62 MB are alive, and 200
 // changes a second allocate 5 MB: at 40 that is a collection every five seconds, 1 %
 // of a processor, and the agent stays below 150 MB, where Go's 100 makes it 210.
-const gcPercent = 40
+const gcPercent = 30
 
 // boundMemory has the collector run earlier than Go would, unless the environment
 // says when.

@@ -226,16 +226,17 @@ const (
 	macKind, tablesKind = "mac", "tables"
 )
 
-// Tables returns what SetTables kept for a VNI, nil when there is nothing.
-func (d Dir) Tables(v encap.VNI) ([]byte, error) {
-	b, err := os.ReadFile(d.path(tablesName(v)))
+// Tables opens what SetTables kept for a VNI; nil when there is nothing. It stays
+// as it is, whatever SetTables does meanwhile. Whoever opens it closes it.
+func (d Dir) Tables(v encap.VNI) (*os.File, error) {
+	f, err := os.Open(d.path(tablesName(v)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read last tables: %w", err)
 	}
-	return b, nil
+	return f, nil
 }
 
 // SetTables keeps the tables of a VNI, so that a start need not wait for etcd.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -158,24 +159,29 @@ func TestAHostIsKnownOnceItHasAnIdentity(t *testing.T) {
 func TestTablesAreKeptForEachVNI(t *testing.T) {
 	d := Dir(filepath.Join(t.TempDir(), "new"))
 	if got, err := d.Tables(1); got != nil || err != nil {
-		t.Errorf("nothing kept yet: got %q, %v", got, err)
+		t.Errorf("nothing kept yet: got %v, %v", got, err)
 	}
 	want := "any bytes \x00\n\n"
 	if err := d.SetTables(1, []byte(want)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := d.Tables(1); string(got) != want || err != nil {
-		t.Errorf("got %q, %v, want %q", got, err, want)
+	f, err := d.Tables(1)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer f.Close()
 	if got, err := d.Tables(2); got != nil || err != nil {
-		t.Errorf("another VNI: got %q, %v", got, err)
+		t.Errorf("another VNI: got %v, %v", got, err)
 	}
 	// Tables of an older uvtep could be read by everybody.
 	if err := os.Chmod(d.path("tables.1"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.SetTables(1, []byte(want)); err != nil {
+	if err := d.SetTables(1, []byte("other")); err != nil {
 		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(f); string(got) != want || err != nil {
+		t.Errorf("opened before they were replaced: got %q, %v, want %q", got, err, want)
 	}
 	if i, err := os.Stat(d.path("tables.1")); err != nil || i.Mode().Perm() != 0o600 {
 		t.Errorf("got mode %v, %v; they hold what not everybody may read", i.Mode(), err)
@@ -197,7 +203,7 @@ func TestADamagedSubnetFileCountsAsNone(t *testing.T) {
 func TestTheNetworkConfigurationIsKeptWithItsPrefix(t *testing.T) {
 	d := Dir(t.TempDir())
 	if got, err := d.Network("/a"); got != nil || err != nil {
-		t.Errorf("nothing kept yet: got %q, %v", got, err)
+		t.Errorf("nothing kept yet: got %v, %v", got, err)
 	}
 	want := `{"Network":"10.10.0.0/16"}`
 	if err := d.SetNetwork("/a", []byte(want)); err != nil {
