@@ -25,6 +25,8 @@ const (
 	// data path, streamEvery how short a stop of forwarding can be seen.
 	askEvery    = time.Millisecond
 	streamEvery = 500 * time.Microsecond
+	// aStop is how long a frame waits for it to count as one.
+	aStop = time.Millisecond
 )
 
 // BenchmarkScale is one agent, the program itself, that follows an etcd, a process
@@ -189,6 +191,8 @@ func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name s
 	}
 	took, lost, err := f.delays(streamEvery, scaleTime)
 	must(b, err)
+	b.ReportMetric(float64(stops(took, aStop))*float64(time.Minute)/float64(scaleTime), name+"stops/min")
+	slices.Sort(took)
 	b.ReportMetric(micro(share(took, 0.5)), name+"p50-µs")
 	b.ReportMetric(micro(share(took, 0.999)), name+"p999-µs")
 	b.ReportMetric(micro(share(took, 1)), name+"max-µs")

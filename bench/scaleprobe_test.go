@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -133,7 +132,7 @@ func newStamped(t testing.TB, a *asker, to ether.Addr, at *lab.Host) *stamped {
 }
 
 // delays sends a frame every so often for a while, and returns how long each was
-// on its way, in order of length, and how many did not come.
+// on its way, in the order they came, and how many did not come.
 func (s *stamped) delays(every, while time.Duration) (took []time.Duration, lost int, err error) {
 	sent := make(chan int, 1)
 	failed := make(chan error, 1)
@@ -156,7 +155,6 @@ func (s *stamped) delays(every, while time.Duration) (took []time.Duration, lost
 			took = append(took, time.Duration(time.Now().UnixNano()-int64(binary.BigEndian.Uint64(inner.Payload()))))
 		}
 	}
-	slices.Sort(took)
 	err = <-failed
 	return took, <-sent - len(took), err
 }
@@ -174,6 +172,17 @@ func (s *stamped) send(every, while time.Duration) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// stops counts how often frames waited for longer than a limit: those that waited
+// together, one after another, once.
+func stops(took []time.Duration, limit time.Duration) (n int) {
+	for i, d := range took {
+		if d > limit && (i == 0 || took[i-1] <= limit) {
+			n++
+		}
+	}
+	return n
 }
 
 // share is the value that a share of sorted ones does not exceed.
