@@ -72,7 +72,7 @@ func viewOf(t *Tables) view {
 		v.FDB[k] = fmt.Sprintf("%s %s %d", where(e.VTEP), e.Origin, e.Rev)
 	}
 	for _, vni := range []encap.VNI{1, 7} {
-		for _, vtep := range t.FDB.VTEPs(vni) {
+		for vtep := range t.FDB.VTEPs(vni).All() {
 			v.VTEPs[vni] = append(v.VTEPs[vni], vtep.To.String())
 		}
 	}

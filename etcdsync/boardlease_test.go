@@ -66,7 +66,7 @@ func TestAHostWithANewAddressOrMACLeavesNothingStale(t *testing.T) {
 				after := w.tables()
 				w.wantEntry(after, 1, tt.mac, tt.ip+":4789")
 				w.wantBinding(after, 1, "10.10.2.0", tt.mac)
-				if after.FDB.Len() != 1 || after.ARP.Len() != 1 || after.Routes.Len() != 1 || len(after.FDB.VTEPs(1)) != 1 {
+				if after.FDB.Len() != 1 || after.ARP.Len() != 1 || after.Routes.Len() != 1 || after.FDB.VTEPs(1).Len() != 1 {
 					t.Errorf("got %+v, want one of each", viewOf(after))
 				}
 				if got := after.FDB.Accepts(1, addr("192.0.2.2")); got != (tt.ip == "192.0.2.2") {
@@ -127,7 +127,7 @@ func TestAFlannelHostOfBothFamiliesHasTwoEntriesAndOneFloodCopy(t *testing.T) {
 	w.wantEntry(got, 1, mac(6), "[fd00::2]:4789")
 	w.wantBinding(got, 1, "10.10.2.0", mac(2))
 	w.wantBinding(got, 1, "fd00:10:0:2::", mac(6))
-	if n := len(got.FDB.VTEPs(1)); n != 1 {
+	if n := got.FDB.VTEPs(1).Len(); n != 1 {
 		t.Errorf("flood copies: got %d, want 1", n)
 	}
 	for _, a := range []string{"192.0.2.2", "fd00::2"} {

@@ -2,7 +2,6 @@ package fdb
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/internal/snapmap"
@@ -15,8 +14,7 @@ type Editor struct {
 	members  *snapmap.Editor[member, int]
 	targets  *snapmap.Editor[target, int]
 	sources  *snapmap.Editor[source, int]
-	floods   *snapmap.Editor[encap.VNI, []*VTEP]
-	fresh    map[encap.VNI]bool // VNIs whose flood list no table knows yet
+	floods   *snapmap.Editor[encap.VNI, VTEPs]
 }
 
 // Edit begins a new table that starts as t. t stays as it is.
@@ -30,7 +28,6 @@ func (t *Table) Edit() *Editor {
 		targets:  t.targets.Edit(),
 		sources:  t.sources.Edit(),
 		floods:   t.floods.Edit(),
-		fresh:    make(map[encap.VNI]bool),
 	}
 }
 
@@ -45,7 +42,6 @@ func empty() *Table {
 // Table returns the table as edited so far. The editor may go on; the returned
 // table does not change any more.
 func (e *Editor) Table() *Table {
-	clear(e.fresh)
 	return &Table{
 		stations: e.stations.Map(),
 		members:  e.members.Map(),
@@ -124,36 +120,18 @@ func count[K comparable](e *snapmap.Editor[K, int], k K, by int) int {
 	return n
 }
 
-// flood puts v into the flood list of vni, at its place.
+// flood puts v into the flood list of vni.
 func (e *Editor) flood(vni encap.VNI, v *VTEP) {
-	list := e.list(vni)
-	i, _ := slices.BinarySearchFunc(list, v, byTarget)
-	e.floods.Set(vni, slices.Insert(list, i, v))
+	list, _ := e.floods.Get(vni)
+	e.floods.Set(vni, list.with(v))
 }
 
 // unflood takes the VTEP with v's destination off the flood list of vni.
 func (e *Editor) unflood(vni encap.VNI, v *VTEP) {
-	list := e.list(vni)
-	i, ok := slices.BinarySearchFunc(list, v, byTarget)
-	if !ok {
-		return
-	}
-	if len(list) == 1 {
+	list, _ := e.floods.Get(vni)
+	if list = list.without(v); list.Len() == 0 {
 		e.floods.Delete(vni)
 		return
 	}
-	e.floods.Set(vni, slices.Delete(list, i, i+1))
+	e.floods.Set(vni, list)
 }
-
-// list is the flood list of vni, copied when a table knows it.
-func (e *Editor) list(vni encap.VNI) []*VTEP {
-	list, _ := e.floods.Get(vni)
-	if !e.fresh[vni] {
-		e.fresh[vni] = true
-		list = slices.Clone(list)
-	}
-	return list
-}
-
-// byTarget orders VTEPs by destination.
-func byTarget(a, b *VTEP) int { return a.To.Compare(b.To) }

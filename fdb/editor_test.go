@@ -111,7 +111,7 @@ func differences(t *Table, n *naive) string {
 	}
 	for vni := range encap.VNI(3) {
 		var to []netip.AddrPort
-		for _, v := range t.VTEPs(vni) {
+		for v := range t.VTEPs(vni).All() {
 			to = append(to, v.To)
 		}
 		if got, want := texts(to), n.targets(vni); !slices.Equal(got, want) {
@@ -235,7 +235,7 @@ func TestAVTEPIsCounted(t *testing.T) {
 			if got := tab.Accepts(1, addr("2001:db8::1")); got != c.want6 {
 				t.Errorf("Accepts(2001:db8::1) = %v, want %v", got, c.want6)
 			}
-			if got := len(tab.VTEPs(1)); got != c.floods {
+			if got := tab.VTEPs(1).Len(); got != c.floods {
 				t.Errorf("flooded to %d VTEPs, want %d", got, c.floods)
 			}
 		})
@@ -265,7 +265,7 @@ func TestWhatCannotBeAVTEP(t *testing.T) {
 			if got := tab.Accepts(1, addr(c.to)); got != c.want {
 				t.Errorf("Accepts(%s) = %v, want %v", c.to, got, c.want)
 			}
-			if got := len(tab.VTEPs(1)) == 1; got != c.want {
+			if got := tab.VTEPs(1).Len() == 1; got != c.want {
 				t.Errorf("flooded to %v, want %v", tab.VTEPs(1), c.want)
 			}
 		})
@@ -295,7 +295,7 @@ func TestReadersNeedNoLock(t *testing.T) {
 						t.Errorf("%v is of revision %d, want %d", k, v.Rev, want.Rev)
 					}
 				}
-				if got := len(tab.VTEPs(1)); tab.Len() > 0 && got != int(want.Rev%9)+1 {
+				if got := tab.VTEPs(1).Len(); tab.Len() > 0 && got != int(want.Rev%9)+1 {
 					t.Errorf("%d VTEPs at revision %d, want %d", got, want.Rev, want.Rev%9+1)
 				}
 			}

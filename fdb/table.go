@@ -14,10 +14,10 @@ import (
 // station and accept no sender.
 type Table struct {
 	stations *snapmap.Map[station, Entry]
-	members  *snapmap.Map[member, int]        // how often each VTEP was added
-	targets  *snapmap.Map[target, int]        // members by destination
-	sources  *snapmap.Map[source, int]        // members by address
-	floods   *snapmap.Map[encap.VNI, []*VTEP] // one VTEP per target, sorted
+	members  *snapmap.Map[member, int]      // how often each VTEP was added
+	targets  *snapmap.Map[target, int]      // members by destination
+	sources  *snapmap.Map[source, int]      // members by address
+	floods   *snapmap.Map[encap.VNI, VTEPs] // one VTEP per target, sorted
 }
 
 // member is a VTEP of a VNI, by value.
@@ -53,11 +53,10 @@ func (t *Table) Accepts(vni encap.VNI, src netip.Addr) bool {
 
 // VTEPs returns the VTEPs of vni that a flooded frame is replicated to: one
 // for each destination, in the order of their addresses; of VTEPs that share a
-// destination one stands for all. The slice is the table's own and must not be
-// changed. It does not allocate.
-func (t *Table) VTEPs(vni encap.VNI) []*VTEP {
+// destination one stands for all. It does not allocate.
+func (t *Table) VTEPs(vni encap.VNI) VTEPs {
 	if t == nil {
-		return nil
+		return VTEPs{}
 	}
 	list, _ := t.floods.Get(vni)
 	return list

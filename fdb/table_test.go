@@ -50,7 +50,7 @@ func TestEmptyTablesKnowAndAcceptNothing(t *testing.T) {
 					t.Errorf("Accepts(%v) = true, want false", a)
 				}
 			}
-			if got := c.t.VTEPs(1); len(got) != 0 {
+			if got := c.t.VTEPs(1); got.Len() != 0 {
 				t.Errorf("VTEPs = %v, want none", got)
 			}
 			if got := c.t.Len(); got != 0 {

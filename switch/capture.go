@@ -210,7 +210,7 @@ func (o *outbound) newSample(d Decision, f ether.Frame, t *Tables) Sample {
 	case Forward:
 		s.Outer, s.Peer = o.net.Outer.Datagram(f), d.VTEP.To
 	case Replicate:
-		s.Outer, s.VTEPs = o.net.Outer.Datagram(f), len(t.FDB.VTEPs(o.net.VNI))
+		s.Outer, s.VTEPs = o.net.Outer.Datagram(f), t.FDB.VTEPs(o.net.VNI).Len()
 	case DropTooBig:
 		if d.VTEP != nil {
 			s.Peer = d.VTEP.To

@@ -72,7 +72,7 @@ func (s *Switch) ExplainFrame(v encap.VNI, f ether.Frame) (w Way, ok bool) {
 	case Forward:
 		w.VTEPs = []*fdb.VTEP{w.VTEP}
 	case Replicate:
-		w.VTEPs = t.FDB.VTEPs(v)
+		w.VTEPs = slices.Collect(t.FDB.VTEPs(v).All())
 	case DropTooBig:
 		w.Told = toobig.Reply(make([]byte, 0, toobig.MaxLen), w.Frame, w.MTU) != nil
 		return w, true

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/uvtep/uvtep/encap"
@@ -58,8 +59,8 @@ func anyTables(r *rand.Rand) *Tables {
 	t.MTU = 1450
 	t.Policy = Policy{Flood: r.IntN(2) == 0, PassTags: r.IntN(4) == 0, StrictReserved: r.IntN(2) == 0, AcceptUnknownVTEP: r.IntN(4) == 0}
 	if r.IntN(2) == 0 {
-		vteps := t.FDB.VTEPs(vni)
-		t.Sources = NewSources(func(yield func(netip.Prefix, *fdb.VTEP) bool) { yield(netip.MustParsePrefix("10.10.2.0/24"), vteps[0]) }, vteps)
+		vteps := slices.Collect(t.FDB.VTEPs(vni).All())
+		t.Sources = NewSources(func(yield func(netip.Prefix, *fdb.VTEP) bool) { yield(netip.MustParsePrefix("10.10.2.0/24"), vteps[0]) }, slices.Values(vteps))
 	}
 	return t
 }

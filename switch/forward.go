@@ -86,14 +86,14 @@ func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t 
 		o.tally.count(DropOffload, 1, len(f))
 		return DropOffload
 	}
-	if !o.floods.take(len(vteps)) {
+	if !o.floods.take(vteps.Len()) {
 		o.tally.count(DropFloodRate, 1, len(f))
 		return DropFloodRate
 	}
 	o.tally.count(Replicate, 1, len(f))
 	rec = rec[VnetLen-encap.HeaderLen:]
 	encap.PutHeader(rec, o.net.VNI)
-	for _, v := range vteps {
+	for v := range vteps.All() {
 		d.Peer = v.To
 		o.gather(d, rec)
 	}
@@ -102,24 +102,25 @@ func (o *outbound) replicate(rec []byte, h offload.VnetHeader, f ether.Frame, t 
 
 // replicateSuper cuts a superframe, which a sender of UDP_SEGMENT makes of
 // multicast too, anew for each VTEP: room for one may cost the cuts for another.
-func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.Datagram, vteps []*fdb.VTEP) Verdict {
+func (o *outbound) replicateSuper(h offload.VnetHeader, f ether.Frame, d encap.Datagram, vteps fdb.VTEPs) Verdict {
 	segments := o.segments(h, f)
 	if segments == nil {
 		o.tally.count(DropOffload, 1, len(f))
 		return DropOffload
 	}
-	if !o.floods.take(len(segments) * len(vteps)) {
+	if !o.floods.take(len(segments) * vteps.Len()) {
 		o.tally.count(DropFloodRate, 1, len(f))
 		return DropFloodRate
 	}
 	o.tally.count(Replicate, len(segments), len(f))
 	o.tally.extra[SplitSuperframes]++
-	for i, v := range vteps {
-		if i > 0 {
+	for v := range vteps.All() {
+		if segments == nil {
 			segments = o.segments(h, f)
 		}
 		d.Peer = v.To
 		o.gatherAll(d, segments)
+		segments = nil
 	}
 	return Replicate
 }

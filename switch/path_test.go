@@ -100,7 +100,7 @@ func TestWhatIsFloodedIsDroppedWhenNoPathTakesIt(t *testing.T) {
 	tables.Policy.Flood = true
 	b.net.SetTables(tables)
 	b.in <- [][]byte{packet(ether.Broadcast, 201), packet(ether.Broadcast, 200)}
-	for range tables.FDB.VTEPs(vni) {
+	for range tables.FDB.VTEPs(vni).All() {
 		if d := <-b.wire.out; len(d.Data[0]) != 8+ether.HeaderLen+200 {
 			t.Errorf("sent %d bytes, want what carries 200", len(d.Data[0]))
 		}

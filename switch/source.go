@@ -19,14 +19,14 @@ type Sources struct {
 
 // NewSources returns the sources of VTEPs with subnets, and of others. The own
 // addresses of all of them are among these.
-func NewSources(subnets iter.Seq2[netip.Prefix, *fdb.VTEP], others []*fdb.VTEP) *Sources {
+func NewSources(subnets iter.Seq2[netip.Prefix, *fdb.VTEP], others iter.Seq[*fdb.VTEP]) *Sources {
 	s := &Sources{hosts: make(map[netip.Prefix]*fdb.VTEP)}
 	add := func(a netip.Addr, v *fdb.VTEP) {
 		if a.IsValid() {
 			s.add(netip.PrefixFrom(a, a.BitLen()), v)
 		}
 	}
-	for _, v := range others {
+	for v := range others {
 		add(v.To.Addr(), v)
 		add(v.Alt, v)
 	}

@@ -3,6 +3,7 @@ package vswitch
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -41,7 +42,7 @@ func strictTables() *Tables {
 		netip.MustParsePrefix("fd00:2::/64"):  b,
 		netip.MustParsePrefix("10.10.0.0/20"): d,
 		{}:                                    d, // a lease without a subnet of this family
-	}), []*fdb.VTEP{b, c, d})
+	}), slices.Values([]*fdb.VTEP{b, c, d}))
 	return t
 }
 

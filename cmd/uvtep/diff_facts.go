@@ -110,7 +110,7 @@ func factsOfEtcd(a *etcdsync.Audit, n *etcdsync.Network, noSubnet bool) facts {
 			f.add(aboutFDB, source{a.StationKey(k), e.Rev}, "%s", macWords(k.MAC, e.VTEP.To, k.VNI, n))
 		}
 	}
-	for _, v := range a.FDB.VTEPs(n.VNI) {
+	for v := range a.FDB.VTEPs(n.VNI).All() {
 		f.add(aboutVTEP, source{}, "%s", v.To)
 	}
 	for k, b := range a.ARP.All() {

@@ -63,7 +63,7 @@ func (p *plane) tells() metrics.Network {
 func (p *plane) sizes(t *etcdsync.Tables) metrics.Tables {
 	v := metrics.Tables{
 		Revision: t.Rev, StaleSince: p.awaySince(), FDB: t.FDB.Len(), ARP: t.ARP.Len4(), ND: t.ARP.Len() - t.ARP.Len4(),
-		VTEPs: len(t.FDB.VTEPs(p.network.VNI)), Peers: t.Peers.Len(), Conflicts: t.ConflictCount, Unusable: t.Skipped,
+		VTEPs: t.FDB.VTEPs(p.network.VNI).Len(), Peers: t.Peers.Len(), Conflicts: t.ConflictCount, Unusable: t.Skipped,
 	}
 	if !p.noSubnet {
 		v.Routes = t.Routes.Len()

@@ -59,7 +59,7 @@ func targets(t *etcdsync.Tables) (out []target) {
 			out = append(out, target{host: h, vtep: h.VTEP})
 		}
 	}
-	for _, v := range t.FDB.VTEPs(t.Network.VNI) {
+	for v := range t.FDB.VTEPs(t.Network.VNI).All() {
 		if !seen[v.To] {
 			out = append(out, target{vtep: v})
 		}
@@ -125,7 +125,7 @@ func lookup(t *etcdsync.Tables, v *peerView) (target, bool) {
 		x.host, x.vtep = h, h.VTEP
 	}
 	if x.vtep == nil {
-		for _, vtep := range t.FDB.VTEPs(t.Network.VNI) {
+		for vtep := range t.FDB.VTEPs(t.Network.VNI).All() {
 			if vtep.To.String() == v.VTEP {
 				x.vtep = vtep
 			}

@@ -171,7 +171,7 @@ func (v *heldView) take(t *etcdsync.Tables) {
 	for k, b := range t.ARP.All() {
 		v.Neigh = append(v.Neigh, heldIP{k.VNI, k.IP, b.MAC, b.Rev})
 	}
-	for _, vtep := range t.FDB.VTEPs(t.Network.VNI) {
+	for vtep := range t.FDB.VTEPs(t.Network.VNI).All() {
 		v.VTEPs = append(v.VTEPs, vtep.To.String())
 	}
 	v.takeRoutes(t)

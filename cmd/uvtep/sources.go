@@ -15,7 +15,7 @@ import (
 type sources struct {
 	made  *vswitch.Sources
 	peers *snapmap.Map[string, *etcdsync.Peer]
-	vteps []*fdb.VTEP
+	vteps fdb.VTEPs
 }
 
 // innerSources is what --strict-source asks for, nil without it. mu is held.
@@ -24,15 +24,10 @@ func (p *plane) innerSources() *vswitch.Sources {
 		return nil
 	}
 	s, peers, vteps := &p.sources, p.tables.Peers, p.tables.FDB.VTEPs(p.network.VNI)
-	if s.made == nil || s.peers != peers || !sameSlice(s.vteps, vteps) {
-		*s = sources{vswitch.NewSources(subnetsOf(peers), vteps), peers, vteps}
+	if s.made == nil || s.peers != peers || !s.vteps.Same(vteps) {
+		*s = sources{vswitch.NewSources(subnetsOf(peers), vteps.All()), peers, vteps}
 	}
 	return s.made
-}
-
-// sameSlice reports whether two slices are one.
-func sameSlice[T any](a, b []T) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // subnetsOf yields the subnets of other hosts.

@@ -200,7 +200,7 @@ func (p *plane) networkStatus(now time.Time, link linkView) networkStatus {
 	}
 	if t := p.tables; t != nil {
 		v.Revision, v.Stale, v.Conflicts = t.Rev, p.staleSince(), t.ConflictCount
-		v.VTEPs, v.Stations, v.Bindings = len(t.FDB.VTEPs(p.network.VNI)), t.FDB.Len(), t.ARP.Len()
+		v.VTEPs, v.Stations, v.Bindings = t.FDB.VTEPs(p.network.VNI).Len(), t.FDB.Len(), t.ARP.Len()
 		v.PeerCount, v.Peers = t.Peers.Len(), peers(t)
 		if !p.noSubnet {
 			v.Routes = t.Routes.Len()

@@ -157,7 +157,7 @@ func fdbRows(s shown, f filter) rows[fdbRow] {
 	if f.stats {
 		revs = leasedBy(s.tables)
 	}
-	for _, v := range s.tables.FDB.VTEPs(s.tables.Network.VNI) {
+	for v := range s.tables.FDB.VTEPs(s.tables.Network.VNI).All() {
 		add(fdb.Key{VNI: s.tables.Network.VNI}, fdb.Entry{VTEP: v, Rev: revs[v.To]})
 	}
 	return out
