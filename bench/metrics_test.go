@@ -181,7 +181,7 @@ func metricsAgree(ctx context.Context, t testing.TB, h *lab.Host) {
 	}
 	for name, between := range map[string][2]float64{
 		`uvtep_subnet_lease_seconds{vni="1"}`: {86000, 86400}, `uvtep_liveness_lease_seconds{vni="1"}`: {15, 30},
-		"uvtep_etcd_silence_seconds": {0, 10}, "uvtep_etcd_change_seconds_count": {1, 100}, `uvtep_etcd_keys_total{result="added"}`: {3, 100},
+		`uvtep_etcd_silence_seconds{vni="1"}`: {0, 10}, "uvtep_etcd_change_seconds_count": {1, 100}, `uvtep_etcd_keys_total{result="added",vni="1"}`: {3, 100},
 	} {
 		if v, ok := got[name]; !ok || v < between[0] || v > between[1] {
 			t.Errorf("%s: %s is %v (there: %v), want %v", h.Name, name, v, ok, between)

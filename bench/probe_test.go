@@ -20,7 +20,7 @@ import (
 
 // probed is what `uvtep probe -j` prints of a peer.
 type probed struct {
-	Peer                      struct{ Node, Subnet, MAC, VTEP, Agent string }
+	Peer                      struct{ Network, Node, Subnet, MAC, VTEP, Agent string }
 	VXLAN, UDP, Overlay, Host *probedKind
 	MTU                       *struct{ Route, Need, There, Back int }
 	OK                        bool

@@ -116,7 +116,7 @@ func (a *agent) capture(v url.Values) (admin.Open, error) {
 	}
 	k, err := a.trunk.captures.Start(w.filter)
 	if err != nil {
-		return admin.Open{}, err
+		return admin.Open{}, admin.Busy{Err: err}
 	}
 	return admin.Open{Type: "application/x-pcapng", Write: func(ctx context.Context, out admin.StreamWriter) error {
 		defer k.Stop()

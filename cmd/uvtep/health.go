@@ -18,6 +18,9 @@ const (
 	// stopped itself has not hung.
 	beatEvery  = time.Second
 	hangsAfter = 10
+	// idleGrace is how long a TAP may not be served: one that is made anew, or
+	// sockets that are, are not for some 50 ms.
+	idleGrace = 2 * time.Second
 )
 
 // beating is what a switch tells of its goroutines: see vswitch.Switch.Beats.
@@ -31,10 +34,16 @@ type vitals struct {
 	beats    beating
 
 	mu     sync.Mutex
-	idle   map[string]string // why a TAP is not served, by its name; guarded by mu, as all below
-	last   []uint64          // at the last look
-	still  []int             // how many looks each was in one batch
+	idle   map[string]idleness // of TAPs that are not served, by name; guarded by mu, as all below
+	last   []uint64            // at the last look
+	still  []int               // how many looks each was in one batch
 	hanged string
+}
+
+// idleness is why a TAP is not served, and since when.
+type idleness struct {
+	why   string
+	since time.Time
 }
 
 // begins says that a TAP is served, ends that it is not and why.
@@ -48,9 +57,9 @@ func (v *vitals) ends(tap, why string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.idle == nil {
-		v.idle = make(map[string]string)
+		v.idle = make(map[string]idleness)
 	}
-	v.idle[tap] = why
+	v.idle[tap] = idleness{why, time.Now()}
 }
 
 // watch looks after the data path until ctx ends.
@@ -85,13 +94,16 @@ func (v *vitals) look() {
 	v.last, v.still = now, still
 }
 
-// sick says what is wrong with the data path, nil when its goroutines live or
-// have not begun yet.
+// sick says what is wrong with the data path, nil when its goroutines live, have
+// not begun yet, or are begun anew: whoever restarts what is not well must not
+// break off what puts itself right.
 func (v *vitals) sick() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, tap := range slices.Sorted(maps.Keys(v.idle)) {
-		return fmt.Errorf("the data path of %s does not run: %s", tap, v.idle[tap])
+		if i := v.idle[tap]; time.Since(i.since) >= idleGrace {
+			return fmt.Errorf("the data path of %s does not run: %s", tap, i.why)
+		}
 	}
 	if v.hanged != "" {
 		return errors.New(v.hanged)
@@ -105,7 +117,7 @@ func (v *vitals) unready() error {
 	planes := v.planes()
 	var missing []string
 	if len(planes) < v.networks {
-		missing = append(missing, "the network's configuration is not known yet")
+		missing = append(missing, v.unknown(v.networks-len(planes)))
 	}
 	for _, p := range planes {
 		for _, lacks := range p.lacks() {
@@ -116,6 +128,14 @@ func (v *vitals) unready() error {
 		return errors.New(strings.Join(missing, "; "))
 	}
 	return nil
+}
+
+// unknown says of how many networks there is no configuration.
+func (v *vitals) unknown(n int) string {
+	if v.networks == 1 {
+		return "the network's configuration is not known yet"
+	}
+	return fmt.Sprintf("the configuration of %d of %d networks is not known yet", n, v.networks)
 }
 
 // lacks says what is missing before a network's frames are forwarded.

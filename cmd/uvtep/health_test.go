@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/switch/tap"
@@ -67,6 +68,10 @@ func TestADataPathThatDoesNotRunIsNotWell(t *testing.T) {
 	v.begins("uvtep.1")
 	v.ends("uvtep.1", "it is being opened anew")
 	v.begins("uvtep.2")
+	if err := v.sick(); err != nil {
+		t.Errorf("a moment later: %v", err)
+	}
+	v.idle["uvtep.1"] = idleness{v.idle["uvtep.1"].why, time.Now().Add(-idleGrace)}
 	if err := v.sick(); err == nil || !strings.Contains(err.Error(), "uvtep.1 does not run: it is being opened anew") {
 		t.Errorf("got %v", err)
 	}

@@ -22,10 +22,26 @@ func (w *web) snapshot() metrics.Snapshot {
 		return s
 	}
 	planes[0].share(&s) // what all have in common
+	s.Features = make(map[string]bool)
 	for _, p := range planes {
 		s.Networks = append(s.Networks, p.tells())
+		for name, active := range p.features() {
+			was, known := s.Features[name]
+			s.Features[name] = active && (was || !known)
+		}
 	}
 	return s
+}
+
+// features tells which features are in use.
+func (p *plane) features() map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make(map[string]bool)
+	for name, f := range p.linkNow().Features {
+		all[name] = f.Active
+	}
+	return all
 }
 
 // share fills in what belongs to no network alone.
@@ -35,12 +51,7 @@ func (p *plane) share(s *metrics.Snapshot) {
 	link := p.linkNow()
 	s.Shared, s.Underlay = p.trunk.totals.Stats(), p.trunk.bundle().Stats()
 	s.RecvBuffer, s.SendBuffer = link.RecvBuffer.Granted, link.SendBuffer.Granted
-	s.Features = make(map[string]bool, len(link.Features))
-	for name, f := range link.Features {
-		s.Features[name] = f.Active
-	}
-	e := p.etcdStatus(time.Now())
-	s.Etcd = metrics.Etcd{Connected: e.Connected, Heard: p.store.Heard(), Counts: p.store.Counts()}
+	s.Connected = p.etcdStatus(time.Now()).Connected
 }
 
 // tells is what metrics tell of the network.
@@ -49,6 +60,7 @@ func (p *plane) tells() metrics.Network {
 	defer p.mu.Unlock()
 	n := metrics.Network{
 		VNI: p.network.VNI, Stats: p.totals.Stats(), Sent: metrics.TrafficOf(&p.sent), Heard: metrics.TrafficOf(&p.heard), MTU: p.link.MTU,
+		Etcd: metrics.Etcd{Heard: p.store.Heard(), Counts: p.store.Counts()},
 	}
 	if p.reg != nil {
 		n.SubnetEnds, n.LivenessEnds = p.reg.Expires(), p.reg.Lives()

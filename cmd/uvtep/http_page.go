@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/uvtep/uvtep/internal/ledger"
@@ -31,6 +32,7 @@ type pageView struct {
 type pageNetwork struct {
 	networkStatus
 	Tenure, PeerText string
+	Sizes            string // of the tables
 	Peers            []pagePeer
 	Verdicts         []pageVerdicts
 }
@@ -97,6 +99,7 @@ func (v *pageView) add(s statusView) {
 	for i := range s.Networks {
 		n := pageNetwork{networkStatus: s.Networks[i]}
 		n.Tenure, n.PeerText = n.tenure(), plural(n.PeerCount, "peer")
+		n.Sizes = strings.Join([]string{plural(n.Stations, "station"), plural(n.Bindings, "binding"), plural(n.Routes, "route")}, ", ")
 		for _, p := range n.networkStatus.Peers {
 			n.Peers = append(n.Peers, pagePeer{VTEP: p.VTEP.String(), Subnet: p.Subnet, Subnet6: p.Subnet6})
 		}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -45,7 +46,7 @@ func get(h http.Handler, method, path string) *httptest.ResponseRecorder {
 }
 
 func TestHealthIsToldAsFlanneldTellsIt(t *testing.T) {
-	w, h := newAsked()
+	_, h := newAsked()
 	for _, c := range []struct {
 		path   string
 		status int
@@ -58,10 +59,28 @@ func TestHealthIsToldAsFlanneldTellsIt(t *testing.T) {
 			t.Errorf("%s: got %d %q, want %d %q", c.path, got.Code, got.Body, c.status, c.body)
 		}
 	}
-	w.ends("uvtep.1", "it is being opened anew")
-	if got := get(h, "GET", "/healthz"); got.Code != 503 || got.Body.String() != "uvtep is not well: the data path of uvtep.1 does not run: it is being opened anew\n" {
-		t.Errorf("got %d %q", got.Code, got.Body)
-	}
+}
+
+// What is put right at once is no reason to restart an agent, what is not is one.
+func TestHealthBearsWithATAPThatIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newAsked()
+		w.begins("uvtep.1")
+		w.ends("uvtep.1", "it is being opened anew")
+		time.Sleep(idleGrace - time.Millisecond)
+		if got := get(h, "GET", "/healthz"); got.Code != 200 {
+			t.Errorf("just before its time: got %d %q", got.Code, got.Body)
+		}
+		time.Sleep(time.Millisecond)
+		if got := get(h, "GET", "/healthz"); got.Code != 503 || got.Body.String() != "uvtep is not well: the data path of uvtep.1 does not run: it is being opened anew\n" {
+			t.Errorf("got %d %q", got.Code, got.Body)
+		}
+		w.ends("uvtep.2", "it is being opened anew")
+		w.begins("uvtep.1")
+		if got := get(h, "GET", "/healthz"); got.Code != 200 {
+			t.Errorf("of two, the one that is back: got %d %q", got.Code, got.Body)
+		}
+	})
 }
 
 func TestOnlyReadingIsServed(t *testing.T) {

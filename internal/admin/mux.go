@@ -41,6 +41,15 @@ func (e BadRequest) Error() string { return e.Err.Error() }
 // Unwrap returns Err.
 func (e BadRequest) Unwrap() error { return e.Err }
 
+// Busy is the error of what cannot be had now, since others have it: asking again
+// later may be of use.
+type Busy struct{ Err error }
+
+func (e Busy) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e Busy) Unwrap() error { return e.Err }
+
 // maxBody is the longest body of a change, in bytes: a few words of JSON.
 const maxBody = 4 << 10
 
@@ -184,6 +193,10 @@ func withBody(w http.ResponseWriter, r *http.Request, most int64, do func(contex
 func conclude(w http.ResponseWriter, v any, err error) {
 	if bad := (BadRequest{}); errors.As(err, &bad) {
 		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	if busy := (Busy{}); errors.As(err, &busy) {
+		refuse(w, http.StatusServiceUnavailable, err)
 		return
 	}
 	if err != nil {

@@ -56,6 +56,9 @@ func TestAStreamLastsUntilOneOfBothEndsIt(t *testing.T) {
 		if v.Get("bad") != "" {
 			return Open{}, BadRequest{errors.New("no bad words")}
 		}
+		if v.Get("many") != "" {
+			return Open{}, Busy{errors.New("too many listen; end one")}
+		}
 		return Open{"text/plain", func(ctx context.Context, w StreamWriter) (err error) {
 			defer func() { ended <- ctx.Err() }()
 			for {
@@ -77,6 +80,9 @@ func TestAStreamLastsUntilOneOfBothEndsIt(t *testing.T) {
 		}}, nil
 	}}})
 	if _, err := Stream(t.Context(), socket, "/v1/words?bad=1"); err == nil || !strings.Contains(err.Error(), "no bad words (400") {
+		t.Errorf("got %v, want what the agent said", err)
+	}
+	if _, err := Stream(t.Context(), socket, "/v1/words?many=1"); err == nil || !strings.Contains(err.Error(), "too many listen; end one (503") {
 		t.Errorf("got %v, want what the agent said", err)
 	}
 	begin := func() (io.ReadCloser, *bufio.Reader) {

@@ -133,24 +133,25 @@ func unix(t time.Time) float64 {
 
 func etcdMetrics(now func() time.Time) []metric {
 	count := func(name, help string, of func(*Etcd) uint64) metric {
-		return counter(name, help, nil, func(s *Snapshot, t tell) { t.count(of(&s.Etcd)) })
+		return counter(name, help, vni, perNetwork(func(n *Network, vni string, t tell) { t.count(of(&n.Etcd), vni) }))
 	}
 	return []metric{
-		gauge("etcd_connected", "1 while etcd answers as it should.", nil, func(s *Snapshot, t tell) { t.flag(s.Etcd.Connected) }),
-		gauge("etcd_silence_seconds", "Time since etcd last said how far it is, which it is asked every 2 seconds; absent before the first.", nil,
-			func(s *Snapshot, t tell) {
-				if !s.Etcd.Heard.At.IsZero() {
-					t.value(now().Sub(s.Etcd.Heard.At).Seconds())
+		gauge("etcd_connected", "1 while etcd answers as it should.", nil, func(s *Snapshot, t tell) { t.flag(s.Connected) }),
+		gauge("etcd_silence_seconds", "Time since etcd last said how far it is, which it is asked every 2 seconds; absent before the first.", vni,
+			perNetwork(func(n *Network, vni string, t tell) {
+				if !n.Etcd.Heard.At.IsZero() {
+					t.value(now().Sub(n.Etcd.Heard.At).Seconds(), vni)
 				}
-			}),
-		gauge("etcd_revision", "etcd's revision up to which everything was heard.", nil, func(s *Snapshot, t tell) { t.value(float64(s.Etcd.Heard.Rev)) }),
-		counter("etcd_keys_total", "Keys taken in from etcd, by what became of them: added, changed, removed, refused (the value cannot be used).", []string{"result"},
-			func(s *Snapshot, t tell) {
-				t.count(s.Etcd.Added, "added")
-				t.count(s.Etcd.Changed, "changed")
-				t.count(s.Etcd.Removed, "removed")
-				t.count(s.Etcd.Refused, "refused")
-			}),
+			})),
+		gauge("etcd_revision", "etcd's revision up to which everything was heard.", vni,
+			perNetwork(func(n *Network, vni string, t tell) { t.value(float64(n.Etcd.Heard.Rev), vni) })),
+		counter("etcd_keys_total", "Keys taken in from etcd, by what became of them: added, changed, removed, refused (the value cannot be used).", []string{"vni", "result"},
+			perNetwork(func(n *Network, vni string, t tell) {
+				t.count(n.Etcd.Added, vni, "added")
+				t.count(n.Etcd.Changed, vni, "changed")
+				t.count(n.Etcd.Removed, vni, "removed")
+				t.count(n.Etcd.Refused, vni, "refused")
+			})),
 		count("etcd_lists_total", "How often everything was read from etcd: at the start, now and then, and whenever there is a doubt.", func(e *Etcd) uint64 { return e.Lists }),
 		count("etcd_watch_failures_total", "Watches that ended or stalled and were begun anew.", func(e *Etcd) uint64 { return e.WatchFailures }),
 	}

@@ -27,6 +27,7 @@ func sample() Snapshot {
 		Sent:   Traffic{By: map[netip.Addr]ledger.Sum{netip.MustParseAddr("192.0.2.2"): {Frames: 7, Bytes: 700}}, Others: ledger.Sum{Frames: 1, Bytes: 60}},
 		Heard:  Traffic{By: map[netip.Addr]ledger.Sum{netip.MustParseAddr("2001:db8::2"): {Frames: 5, Bytes: 500}}},
 		Tables: Tables{Revision: 99, StaleSince: time.Unix(1700000000, 0), FDB: 3, ARP: 2, ND: 1, VTEPs: 4, Peers: 5, Routes: 6, Conflicts: 7, Unusable: 8},
+		Etcd:   Etcd{Heard: etcdsync.Heard{Rev: 101, At: time.Now()}, Counts: etcdsync.Counts{Added: 1, Changed: 2, Removed: 3, Refused: 4, Lists: 5, WatchFailures: 6}},
 	}
 	n.Stats.Frames[vswitch.Forward], n.Stats.Bytes[vswitch.Forward] = 8, 760
 	n.Stats.Frames[vswitch.DropSpoofed] = 2
@@ -34,9 +35,9 @@ func sample() Snapshot {
 	n.Stats.Sizes[vswitch.FramesRead] = ledger.Histogram{Classes: [ledger.Classes]uint64{0: 4, 2: 2, 8: 1}, Sum: 300}
 	s := Snapshot{
 		Networks: []Network{n}, RecvBuffer: 1000, SendBuffer: 2000, Healthy: true,
-		Features: map[string]bool{"tso": true, "udp_gro": false},
-		Underlay: underlay.Stats{Datagrams: 8, Messages: 2, Calls: 1, TooBig: 3, NoRoom: 4, Refused: 5, Overrun: 6, Runs: [ledger.Classes]uint64{2: 2}},
-		Etcd:     Etcd{Connected: true, Heard: etcdsync.Heard{Rev: 101, At: time.Now()}, Counts: etcdsync.Counts{Added: 1, Changed: 2, Removed: 3, Refused: 4, Lists: 5, WatchFailures: 6}},
+		Features:  map[string]bool{"tso": true, "udp_gro": false},
+		Underlay:  underlay.Stats{Datagrams: 8, Messages: 2, Calls: 1, TooBig: 3, NoRoom: 4, Refused: 5, Overrun: 6, Runs: [ledger.Classes]uint64{2: 2}},
+		Connected: true,
 	}
 	s.Shared.Runs = ledger.Histogram{Classes: [ledger.Classes]uint64{6: 1}, Sum: 40}
 	return s
@@ -117,9 +118,11 @@ func TestMetricsAreWhatTheSnapshotTells(t *testing.T) {
 		`uvtep_nd_entries{vni="42"} 1`,
 		`uvtep_tables_revision{vni="42"} 99`,
 		`uvtep_tables_stale_since_timestamp_seconds{vni="42"} 1.7e+09`,
-		`uvtep_etcd_keys_total{result="refused"} 4`,
-		`uvtep_etcd_watch_failures_total 6`,
-		`uvtep_etcd_revision 101`,
+		`uvtep_etcd_keys_total{result="refused",vni="42"} 4`,
+		`uvtep_etcd_watch_failures_total{vni="42"} 6`,
+		`uvtep_etcd_lists_total{vni="42"} 5`,
+		`uvtep_etcd_connected 1`,
+		`uvtep_etcd_revision{vni="42"} 101`,
 		`uvtep_feature{feature="tso"} 1`,
 		`uvtep_feature{feature="udp_gro"} 0`,
 		`uvtep_healthy 1`,
@@ -129,7 +132,7 @@ func TestMetricsAreWhatTheSnapshotTells(t *testing.T) {
 			t.Errorf("lacks %s", line)
 		}
 	}
-	for _, begin := range []string{`uvtep_subnet_lease_seconds{vni="42"} 3599.`, `uvtep_liveness_lease_seconds{vni="42"} 29.`, `uvtep_etcd_silence_seconds `, `uvtep_build_info{commit="abc",goversion="go`} {
+	for _, begin := range []string{`uvtep_subnet_lease_seconds{vni="42"} 3599.`, `uvtep_liveness_lease_seconds{vni="42"} 29.`, `uvtep_etcd_silence_seconds{vni="42"} `, `uvtep_build_info{commit="abc",goversion="go`} {
 		if !strings.Contains(text, "\n"+begin) {
 			t.Errorf("lacks %s…", begin)
 		}

@@ -20,8 +20,8 @@ type Snapshot struct {
 	Underlay underlay.Stats
 	// RecvBuffer and SendBuffer are what a socket was granted, in bytes of payload.
 	RecvBuffer, SendBuffer int
-	Features               map[string]bool // in use or not, by name
-	Etcd                   Etcd
+	Features               map[string]bool // in use or not, by name; of several networks, in all of them
+	Connected              bool            // etcd answers as it should
 	Healthy, Ready         bool
 }
 
@@ -32,6 +32,7 @@ type Network struct {
 	Sent, Heard Traffic
 	MTU         int // of the TAP
 	Tables      Tables
+	Etcd        Etcd
 	// SubnetEnds and LivenessEnds are when the two leases would run out if they
 	// were not kept alive; the zero Time for one that is not there.
 	SubnetEnds, LivenessEnds time.Time
@@ -57,9 +58,8 @@ type Tables struct {
 	Conflicts, Unusable                int
 }
 
-// Etcd is how an agent stands with etcd.
+// Etcd is what a network has heard of etcd.
 type Etcd struct {
-	Connected bool
-	Heard     etcdsync.Heard
+	Heard etcdsync.Heard
 	etcdsync.Counts
 }
