@@ -52,56 +52,13 @@ type cachedKey struct {
 const (
 	sumWord = "sha256 "
 	sumLen  = len(sumWord) + 2*sha256.Size + 1
-	// maxCacheLine is more than encodeCache ever writes in one line, in bytes.
+	// maxCacheLine is more than a snapshot ever writes in one line, in bytes.
 	maxCacheLine = 64 << 10
 )
 
 var errCacheDamaged = errors.New("damaged: its checksum does not fit")
 
-// encodeCache returns the cache of rows, for which it first makes so much room. It
-// takes about 0.4 µs and 150 bytes a row.
-func encodeCache(head cacheHead, rows *rowSet, room int) ([]byte, error) {
-	head.Format, head.Keys = cacheFormat, rows.len()
-	first, err := json.Marshal(head)
-	if err != nil {
-		return nil, err
-	}
-	b := bytes.NewBuffer(make([]byte, 0, room))
-	b.Write(first)
-	b.WriteByte('\n')
-	for r := range rows.all() {
-		if err := r.encode(b); err != nil {
-			return nil, err
-		}
-	}
-	sum := sha256.Sum256(b.Bytes())
-	b.WriteString(sumWord + hex.EncodeToString(sum[:]) + "\n")
-	return b.Bytes(), nil
-}
-
-// encode appends the row's line. Its name needs no quoting in JSON: parseKey
-// lets no such name pass.
-func (r *row) encode(b *bytes.Buffer) error {
-	b.WriteString(`{"Key":"`)
-	b.Write(r.appendName(b.AvailableBuffer()))
-	b.WriteString(`","Created":`)
-	b.Write(strconv.AppendInt(b.AvailableBuffer(), r.created, 10))
-	b.WriteString(`,"Rev":`)
-	b.Write(strconv.AppendInt(b.AvailableBuffer(), r.rev, 10))
-	b.WriteString(`,"Value":`)
-	value := r.appendValue(b.AvailableBuffer())
-	if bytes.ContainsAny(value, "\r\n") { // it must stay on its line
-		if err := json.Compact(b, bytes.Clone(value)); err != nil {
-			return fmt.Errorf("cache %q: %w", r.name(), err)
-		}
-	} else {
-		b.Write(value)
-	}
-	b.WriteString("}\n")
-	return nil
-}
-
-// parseCache reads what encodeCache wrote; anything else is an error. The cache goes
+// parseCache reads what a snapshot wrote; anything else is an error. The cache goes
 // on reading from text, which never is in memory as a whole: a start has the new
 // tables to find room for.
 func parseCache(text io.ReadSeeker) (*cache, error) {

@@ -310,10 +310,11 @@ func (w *spectator) publish(t *Tables) {
 	w.changed = make(chan struct{})
 }
 
-func (w *spectator) save(b []byte) {
+func (w *spectator) save(t io.WriterTo) {
+	b := written(w, t)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.saved = slices.Clone(b)
+	w.saved = b
 }
 
 // cache ends the run and returns what it kept.

@@ -45,9 +45,9 @@ type FollowConfig struct {
 	// its addresses changed: it is not out of date.
 	Resumed bool
 	// Save, when not nil, is given what a later run can begin with: some time
-	// after a change, and at the end. Calls come one after another. The
-	// slice is Save's.
-	Save func([]byte)
+	// after a change, and at the end. Calls come one after another. It writes
+	// itself in small pieces, as often and as late as Save likes.
+	Save func(io.WriterTo)
 	// MassDeleteHold is how long a fresh list that lacks more than half of
 	// the rows is doubted, 0 means 60 seconds, negative not at all.
 	MassDeleteHold time.Duration
@@ -108,7 +108,6 @@ type follower struct {
 	since   time.Time    // when the first change came that was not published; zero: there is none
 	keep    *timer       // when to keep it on disk
 	keeper  *cacheKeeper // nil: nobody wants it kept
-	kept    int          // how many bytes that was last
 
 	hold  time.Duration
 	until time.Time // lists are not believed in full before; zero: they are

@@ -10,8 +10,6 @@ import (
 const (
 	keepAfter  = time.Second
 	keepPerRow = 500 * time.Microsecond
-	// cacheRowLen is about how many bytes a row has in a cache.
-	cacheRowLen = 160
 )
 
 // recall begins with the tables of an earlier run, or of this one. A cache that
@@ -46,30 +44,30 @@ func (f *follower) recall(text io.ReadSeekCloser, resumed bool) {
 	f.flush()
 }
 
-// keeper keeps caches, in a goroutine of its own: writing one takes as long as
+// cacheKeeper keeps caches, in a goroutine of its own: writing one takes as long as
 // the disk does. Of several that wait the last one is kept.
 type cacheKeeper struct {
-	save func([]byte)
-	next chan []byte
+	save func(io.WriterTo)
+	next chan *snapshot
 }
 
-func newCacheKeeper(save func([]byte)) *cacheKeeper {
-	return &cacheKeeper{save: save, next: make(chan []byte, 1)}
+func newCacheKeeper(save func(io.WriterTo)) *cacheKeeper {
+	return &cacheKeeper{save: save, next: make(chan *snapshot, 1)}
 }
 
-// put hands over a cache. It never waits.
-func (k *cacheKeeper) put(b []byte) {
+// put hands over what a cache is made of. It never waits.
+func (k *cacheKeeper) put(s *snapshot) {
 	select {
 	case <-k.next:
 	default:
 	}
-	k.next <- b
+	k.next <- s
 }
 
 // run keeps what put hands over, until next is closed.
 func (k *cacheKeeper) run() {
-	for b := range k.next {
-		k.save(b)
+	for s := range k.next {
+		k.save(s)
 	}
 }
 
@@ -87,13 +85,7 @@ func (f *follower) cache() {
 	if f.keeper == nil || f.stale || !f.loaded {
 		return
 	}
-	b, err := encodeCache(cacheHead{
+	f.keeper.put(newSnapshot(cacheHead{
 		Prefix: f.store.prefix, Node: f.in.board.me.node, Cluster: f.at.cluster, Rev: f.at.rev, Heard: f.heard,
-	}, &f.in.board.rows, max(cacheRowLen*f.in.board.rows.len(), f.kept+f.kept/32))
-	if err != nil {
-		f.log.Error().Err(err).Msg("tables cannot be kept for the next start")
-		return
-	}
-	f.kept = len(b)
-	f.keeper.put(b)
+	}, &f.in.board.rows))
 }

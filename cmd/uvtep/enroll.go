@@ -323,7 +323,10 @@ func (m *member) publish(t *etcdsync.Tables) {
 // lastTables are the tables that were kept, nil when there are none.
 func (m *member) lastTables() io.ReadSeekCloser {
 	if m.unsaved != nil {
-		return inMemory{bytes.NewReader(m.unsaved)}
+		var b bytes.Buffer
+		if _, err := m.unsaved.WriteTo(&b); err == nil {
+			return inMemory{bytes.NewReader(b.Bytes())}
+		}
 	}
 	f, err := m.state.Tables(m.network.VNI)
 	if err != nil {
@@ -343,14 +346,14 @@ func (inMemory) Close() error { return nil }
 
 // keepTables keeps what the next start begins with, and says once when that
 // does not work.
-func (m *member) keepTables(b []byte) {
-	err := m.state.SetTables(m.network.VNI, b)
+func (m *member) keepTables(t io.WriterTo) {
+	err := m.state.SetTables(m.network.VNI, t)
 	if err != nil && !m.notKept {
 		m.log.Error().Err(err).Msg("tables not kept for the next start, which will not forward without etcd; see to the state directory")
 	}
 	m.notKept, m.unsaved = err != nil, nil
 	if err != nil {
-		m.unsaved = b // those on disk are older
+		m.unsaved = t // those on disk are older
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -29,7 +30,7 @@ type member struct {
 	network     etcdsync.Network // that the host works by
 	kept        []byte           // the configuration on disk
 	notKept     bool             // tables cannot be kept on disk, and that was said
-	unsaved     []byte           // those tables
+	unsaved     io.WriterTo      // those tables
 	live        etcdsync.Network // network with what of it has changed live
 	heard       bool             // etcd was, and the tables are of this run
 	unconfirmed bool             // network is that of the last run: etcd did not tell in time

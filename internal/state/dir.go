@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -242,7 +243,7 @@ func (d Dir) Tables(v encap.VNI) (*os.File, error) {
 // SetTables keeps the tables of a VNI, so that a start need not wait for etcd.
 // The state directory knows nothing of their form: whoever reads them checks
 // them.
-func (d Dir) SetTables(v encap.VNI, tables []byte) error {
+func (d Dir) SetTables(v encap.VNI, tables io.WriterTo) error {
 	return d.replace(tablesName(v), tables, secretMode)
 }
 
@@ -274,13 +275,15 @@ func (d Dir) read(name string) (string, error) {
 }
 
 // write replaces a file, ending it with a line feed.
-func (d Dir) write(name, text string) error { return d.replace(name, []byte(text+"\n"), fileMode) }
+func (d Dir) write(name, text string) error {
+	return d.replace(name, strings.NewReader(text+"\n"), fileMode)
+}
 
-func (d Dir) replace(name string, content []byte, mode fs.FileMode) error {
+func (d Dir) replace(name string, content io.WriterTo, mode fs.FileMode) error {
 	if err := os.MkdirAll(string(d), dirMode); err != nil {
 		return err
 	}
-	if err := WriteFile(d.path(name), content, mode); err != nil {
+	if err := replaceFile(d.path(name), content, mode); err != nil {
 		return fmt.Errorf("write %q: %w", d.path(name), err)
 	}
 	return nil

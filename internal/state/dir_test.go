@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -162,7 +163,7 @@ func TestTablesAreKeptForEachVNI(t *testing.T) {
 		t.Errorf("nothing kept yet: got %v, %v", got, err)
 	}
 	want := "any bytes \x00\n\n"
-	if err := d.SetTables(1, []byte(want)); err != nil {
+	if err := d.SetTables(1, strings.NewReader(want)); err != nil {
 		t.Fatal(err)
 	}
 	f, err := d.Tables(1)
@@ -177,7 +178,7 @@ func TestTablesAreKeptForEachVNI(t *testing.T) {
 	if err := os.Chmod(d.path("tables.1"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.SetTables(1, []byte("other")); err != nil {
+	if err := d.SetTables(1, strings.NewReader("other")); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(f); string(got) != want || err != nil {
@@ -265,7 +266,7 @@ func TestNetworksWithNamesKeepTheirOwn(t *testing.T) {
 	}
 	for i, name := range []string{"blue", "red"} {
 		n := d.Of(name)
-		if err := errors.Join(n.SetNetwork("/p/"+name, []byte(name)), n.SetTables(encap.VNI(7+i), nil)); err != nil {
+		if err := errors.Join(n.SetNetwork("/p/"+name, []byte(name)), n.SetTables(encap.VNI(7+i), strings.NewReader(""))); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := n.MAC(node, 300); err != nil {

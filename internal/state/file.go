@@ -1,7 +1,9 @@
 package state
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +14,12 @@ import (
 // one, never a part. The file has exactly the permissions perm, whatever the
 // umask says; the folder must exist.
 func WriteFile(path string, data []byte, perm fs.FileMode) error {
-	tmp, err := writeTemp(path, data, perm)
+	return replaceFile(path, bytes.NewReader(data), perm)
+}
+
+// replaceFile is WriteFile for content that is not in memory as a whole.
+func replaceFile(path string, content io.WriterTo, perm fs.FileMode) error {
+	tmp, err := writeTemp(path, content, perm)
 	if err != nil {
 		return err
 	}
@@ -25,7 +32,7 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 // writeNew is WriteFile for a file that must not exist yet. When it does,
 // also when another process made it a moment ago, the error is fs.ErrExist.
 func writeNew(path string, data []byte, perm fs.FileMode) error {
-	tmp, err := writeTemp(path, data, perm)
+	tmp, err := writeTemp(path, bytes.NewReader(data), perm)
 	if err != nil {
 		return err
 	}
@@ -37,9 +44,9 @@ func writeNew(path string, data []byte, perm fs.FileMode) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// writeTemp writes data to a new file beside path and returns its name. On
+// writeTemp writes content to a new file beside path and returns its name. On
 // error nothing is left.
-func writeTemp(path string, data []byte, perm fs.FileMode) (name string, err error) {
+func writeTemp(path string, content io.WriterTo, perm fs.FileMode) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return "", err
@@ -49,7 +56,7 @@ func writeTemp(path string, data []byte, perm fs.FileMode) (name string, err err
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	_, err = f.Write(data)
+	_, err = content.WriteTo(f)
 	err = errors.Join(err, f.Chmod(perm), f.Sync(), f.Close())
 	return f.Name(), err
 }
