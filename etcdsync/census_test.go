@@ -2,6 +2,7 @@ package etcdsync
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -301,4 +302,63 @@ func TestTheCensusLooksAtNeighboursOnly(t *testing.T) {
 	if got := slices.Collect(r.overlapping(prefix("10.3.2.128/25"))); !slices.Equal(got, []netip.Prefix{prefix("10.3.2.0/24")}) {
 		t.Errorf("got %v, want the one it is within", got)
 	}
+}
+
+// What a tree finds is what looking at every subnet finds, in the same order, and
+// nothing is left when all are gone.
+func TestOverlapsAreThoseOfEveryPair(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	random := func() netip.Prefix {
+		if rng.IntN(3) == 0 {
+			return netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 7: byte(rng.IntN(16)), 15: byte(rng.IntN(4))}), rng.IntN(129)).Masked()
+		}
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(rng.IntN(2)), byte(rng.IntN(8)), byte(rng.IntN(4))}), rng.IntN(33)).Masked()
+	}
+	r := newRanges()
+	leased := make(map[netip.Prefix][]*party)
+	for step := range 5000 {
+		s := random()
+		if ps := leased[s]; len(ps) > 0 && (step > 4000 || rng.IntN(2) == 0) {
+			r.change(s, ps[0], false)
+			if leased[s] = ps[1:]; len(ps) == 1 {
+				delete(leased, s)
+			}
+		} else {
+			p := leaseParty(fmt.Sprint(step), "", subnets{v4: s})
+			leased[s] = append(ps, p)
+			r.change(s, p, true)
+		}
+		of := random()
+		var want []netip.Prefix
+		for q := range leased {
+			if q != of && q.Overlaps(of) {
+				want = append(want, q)
+			}
+		}
+		slices.SortFunc(want, netip.Prefix.Compare)
+		if got := slices.Collect(r.overlapping(of)); !slices.Equal(got, want) {
+			t.Fatalf("step %d: %s overlaps %v, want %v", step, of, got, want)
+		}
+		if got := slices.Collect(r.overlapping(of)); len(got) > 1 && len(firstOf(r.overlapping(of), len(got)-1)) != len(got)-1 {
+			t.Fatalf("step %d: does not stop", step)
+		}
+	}
+	for s, ps := range leased {
+		for _, p := range ps {
+			r.change(s, p, false)
+		}
+	}
+	if r.v4 != (prefixTree{}) || r.v6 != (prefixTree{}) {
+		t.Error("something is left of the trees")
+	}
+}
+
+// firstOf collects no more than n.
+func firstOf(seq iter.Seq[netip.Prefix], n int) (out []netip.Prefix) {
+	for s := range seq {
+		if out = append(out, s); len(out) == n {
+			break
+		}
+	}
+	return out
 }
