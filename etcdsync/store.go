@@ -45,6 +45,7 @@ type connection struct {
 	outage  outage
 	watches atomic.Uint64 // opened so far, see watch
 	alive   atomic.Int64  // when etcd answered last, in nanoseconds of Unix time
+	login   chan struct{} // full while somebody makes a client, which takes no lock
 
 	mu       sync.Mutex
 	client   *clientv3.Client // nil until the first call; guarded by mu
@@ -61,7 +62,7 @@ func Dial(o Options) (*Store, error) {
 		return nil, err
 	}
 	o = o.complete()
-	c := &connection{opts: o, lines: newLines(), outage: outage{log: o.Log, endpoints: o.Endpoints}}
+	c := &connection{opts: o, lines: newLines(), login: make(chan struct{}, 1), outage: outage{log: o.Log, endpoints: o.Endpoints}}
 	return &Store{connection: c, prefix: o.Prefix + "/", log: o.Log}, nil
 }
 
@@ -109,19 +110,47 @@ func (s *connection) Close() error {
 }
 
 // dial returns the client, made if there is none, or none whose login is good.
-// Making one may take a request (to log in) and so may fail.
+// Making one may take a request (to log in) and so may fail. One caller does, the
+// others wait for it until their ctx ends.
 func (s *connection) dial(ctx context.Context) (*clientv3.Client, error) {
+	if c, err := s.current(); c != nil || err != nil {
+		return c, err
+	}
+	select {
+	case s.login <- struct{}{}:
+		defer func() { <-s.login }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("log in to etcd: %w", ctx.Err())
+	}
+	if c, err := s.current(); c != nil || err != nil { // another has made it meanwhile
+		return c, err
+	}
+	c, err := s.newClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.adoptClient(c)
+}
+
+// current returns the client, nil when there is none whose login is good.
+func (s *connection) current() (*clientv3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, errClosed
 	}
-	if s.client != nil && !s.outdated {
-		return s.client, nil
+	if s.outdated {
+		return nil, nil
 	}
-	c, err := s.newClient(ctx)
-	if err != nil {
-		return nil, err
+	return s.client, nil
+}
+
+// adoptClient puts a client in the place of the one that there was.
+func (s *connection) adoptClient(c *clientv3.Client) (*clientv3.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed { // while it logged in
+		return nil, errors.Join(errClosed, c.Close())
 	}
 	if s.client != nil {
 		_ = s.client.Close()

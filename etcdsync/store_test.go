@@ -1,0 +1,63 @@
+package etcdsync
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A member that takes a connection and never answers a login holds up the one who
+// logs in, and nobody else.
+func TestALoginThatLastsHoldsUpNobodyElse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Dial(Options{Endpoints: []string{"http://" + l.Addr().String()}, Username: "u", PasswordFile: password, DialTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	login, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() {
+		_, err := s.dial(login)
+		first <- err
+	}()
+	if _, err := l.Accept(); err != nil { // it is under way
+		t.Fatal(err)
+	}
+	over, release := context.WithTimeout(t.Context(), 10*time.Second)
+	defer release()
+	soon := func(what string, do func() error, want error) {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() { done <- do() }()
+		select {
+		case err := <-done:
+			if !errors.Is(err, want) {
+				t.Errorf("%s: got %v, want %v", what, err, want)
+			}
+		case <-over.Done():
+			t.Errorf("%s waits for the login of another", what)
+		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	soon("a caller whose ctx ended", func() error { _, err := s.dial(ended); return err }, context.Canceled)
+	soon("Redial", func() error { s.Redial(); return nil }, nil)
+	soon("Close", s.Close, nil)
+	soon("a caller after Close", func() error { _, err := s.dial(ended); return err }, errClosed)
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the login: got %v, want %v", err, context.Canceled)
+	}
+}
