@@ -138,6 +138,7 @@ func (e *Endpoints) session(ctx context.Context) error {
 		return err
 	}
 	s, dir := e.registration.store, endpointsDir(e.nodeID, e.roster.vni)
+	e.roster.lease(e.registration.held())
 	at, err := e.list(ctx, dir)
 	if err != nil {
 		return err
@@ -161,6 +162,7 @@ func (e *Endpoints) session(ctx context.Context) error {
 				return errKeyTouch
 			}
 		case now := <-tick.C:
+			e.roster.lease(e.registration.held())
 			e.look(now)
 			if err := e.write(ctx, tenancy, now); err != nil {
 				return err

@@ -44,6 +44,7 @@ type roster struct {
 	alarm  zerolog.Logger // limited, since stations can set it off
 
 	tables    *Tables // latest; nil: nothing is known of others yet
+	own       subnets // of this host, whose first addresses are the TAP's
 	stations  map[ether.Addr]*resident
 	owners    map[netip.Addr]ether.Addr // of the residents' addresses
 	dirty     map[ether.Addr]struct{}   // what is to be announced of them may have changed
@@ -167,6 +168,9 @@ func (r *roster) bind(mac ether.Addr, s *resident, ip netip.Addr, now time.Time)
 		s.ips[i].told = now
 		return
 	}
+	if r.isOwn(ip) {
+		return // a bridge above the TAP answers for it too
+	}
 	if b, taken := r.elsewhere(ip, mac); taken {
 		if b.Origin != fdb.Endpoint {
 			return // no station takes what a host or the operator has; the proxy counts it
@@ -196,6 +200,21 @@ func (r *roster) bind(mac ether.Addr, s *resident, ip netip.Addr, now time.Time)
 	s.ips = append(s.ips, residentIP{Addr: ip, told: now})
 	slices.SortFunc(s.ips, func(a, b residentIP) int { return a.Compare(b.Addr) })
 	r.dirty[mac] = struct{}{}
+}
+
+// lease takes in which subnets this host has now: no station has their own
+// addresses.
+func (r *roster) lease(own subnets) {
+	r.own = own
+	for _, s := range own.prefixes() {
+		if mac, ok := r.owners[s.Addr()]; ok {
+			r.unbind(mac, s.Addr())
+		}
+	}
+}
+
+func (r *roster) isOwn(ip netip.Addr) bool {
+	return ip == r.own.v4.Addr() || ip == r.own.v6.Addr()
 }
 
 // elsewhere returns the binding of an address to another host's station. Whoever
@@ -267,7 +286,7 @@ func (r *roster) adopt(mac ether.Addr, v endpointValue, now time.Time) {
 	}
 	s := &resident{seen: now, since: v.since, seq: v.seq}
 	for _, ip := range v.ips {
-		if _, taken := r.owners[ip]; !taken && len(s.ips) < maxResidentIPs {
+		if _, taken := r.owners[ip]; !taken && !r.isOwn(ip) && len(s.ips) < maxResidentIPs {
 			r.owners[ip] = mac
 			s.ips = append(s.ips, residentIP{Addr: ip, told: now})
 		}

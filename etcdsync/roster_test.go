@@ -186,6 +186,24 @@ func TestAHostsOrAnOperatorsAddressIsNoStations(t *testing.T) {
 	v.a.wants(mac(7), `{"IPs":["10.10.9.7"],"Seq":0,"Schema":1}`)
 }
 
+// A bridge above the TAP answers for the TAP's address, with its own MAC address.
+func TestThisHostsOwnAddressIsNoStations(t *testing.T) {
+	v := newVillage(t)
+	v.a.adopt(mac(8), endpointValue{ips: []netip.Addr{addr("10.10.4.0")}}, v.now)
+	v.a.lease(subnets{prefix("10.10.1.0/24"), prefix("fd00:10:0:1::/64")})
+	v.a.sees(mac(7), "10.10.1.0", "10.10.1.9", "fd00:10:0:1::")
+	v.a.wants(mac(7), `{"IPs":["10.10.1.9"],"Seq":0,"Schema":1}`)
+	v.a.lease(subnets{v4: prefix("10.10.4.0/24")}) // another one now
+	v.a.sees(mac(8))
+	v.a.wants(mac(8), `{"IPs":[],"Seq":0,"Schema":1}`)
+	v.a.adopt(mac(9), endpointValue{ips: []netip.Addr{addr("10.10.4.0"), addr("10.10.4.9")}}, v.now)
+	if got, _ := v.a.value(mac(9)); !slices.Equal(got.ips, []netip.Addr{addr("10.10.4.9")}) {
+		t.Errorf("of an earlier run: got %v", got.ips)
+	}
+	v.a.sees(mac(7), "10.10.1.0")
+	v.a.wants(mac(7), `{"IPs":["10.10.1.0","10.10.1.9"],"Seq":0,"Schema":1}`)
+}
+
 func TestAStationMoves(t *testing.T) {
 	v := newVillage(t)
 	v.a.sees(mac(7), "10.10.9.7")
