@@ -236,10 +236,10 @@ func TestSweepTakesHalfMadeNamespacesAndNothingForeign(t *testing.T) {
 	}
 	// The name of a namespace whose maker died before the mount, a folder whose
 	// lab is gone, and things that look almost like a lab's.
-	gone := []string{filepath.Join(spaceDir, "uvlzzzz99-h1"), filepath.Join(os.TempDir(), "uvtep-lab-uvlzzzz99")}
+	gone := []string{filepath.Join(spaceDir, "uvlzzzz99-h1"), filepath.Join(spaceDir, "uvlzzzz99-s1"), filepath.Join(spaceDir, "uvlzzzz99-blue2"), filepath.Join(os.TempDir(), "uvtep-lab-uvlzzzz99")}
 	foreign := []string{
 		filepath.Join(spaceDir, "uvlzzzz99"), filepath.Join(spaceDir, "xuvlzzzz99-h1"),
-		filepath.Join(spaceDir, "uvlzzzz99-h1x"), filepath.Join(os.TempDir(), "uvlzzzz99"),
+		filepath.Join(spaceDir, "uvlzzzz99-h1_x"), filepath.Join(os.TempDir(), "uvlzzzz99"),
 	}
 	for _, path := range append(slices.Clone(gone), foreign...) {
 		if strings.HasPrefix(path, spaceDir) {
@@ -331,5 +331,14 @@ func TestCancelInMidFlowReturnsItsCause(t *testing.T) {
 				t.Errorf("got %v, want %v", err, enough)
 			}
 		})
+	}
+}
+
+// What Sweep would not find is not made.
+func TestANodeWhoseNameSweepDoesNotKnowIsRefused(t *testing.T) {
+	for _, name := range []string{"", "s_1", "S1", "a/b"} {
+		if _, err := (&Lab{Name: "uvlzzzz99"}).newNode(name, nil); err == nil {
+			t.Errorf("node %q: no error", name)
+		}
 	}
 }

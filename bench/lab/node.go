@@ -43,6 +43,9 @@ type Node struct {
 // newNode makes a namespace with lo up, and remembers it for Close.
 func (l *Lab) newNode(name string, sysctls []sysctl) (*Node, error) {
 	n := &Node{Name: name, NS: l.Name + "-" + name, lab: l, space: netns.None()}
+	if !spacePattern.MatchString(n.NS) {
+		return nil, fmt.Errorf("namespace %q: want small letters and digits in the name, for Sweep finds no other", n.NS)
+	}
 	if err := isolated(func() error { return n.make(sysctls) }); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // A lab's name is "uvl", the owner's process id in base 36, and two random
-// characters; its namespaces add "-f" (fabric), "-h1", "-h1c2" or "-e1". The id
+// characters; its namespaces add "-f" (fabric), "-h1", "-h1c2", "-e1" or a station's name. The id
 // tells a human who the owner is. What tells Sweep whether it lives is the lock
 // (flock) that the owner holds on the fabric, which no death can leave behind.
 const (
@@ -30,7 +30,7 @@ const (
 // spacePattern and dirPattern find a lab's name in that of a namespace and of a
 // folder; they are values that nobody changes.
 var (
-	spacePattern = regexp.MustCompile(`^(uvl[0-9a-z]{3,})-(?:f|h[0-9]+(?:c[0-9]+)?|e[0-9]+)$`)
+	spacePattern = regexp.MustCompile(`^(uvl[0-9a-z]{3,})-[0-9a-z]+$`)
 	dirPattern   = regexp.MustCompile(`^uvtep-lab-(uvl[0-9a-z]{3,})$`)
 )
 
