@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,10 +57,11 @@ func TestAnotherReaderUnderstandsTheFile(t *testing.T) {
 		t.Errorf("got %+v, want 3 taken and 77 lost", stats)
 	}
 	for i, want := range []struct {
-		name string
-		link layers.LinkType
-	}{{"uvtep.1", layers.LinkTypeEthernet}, {"eth0", layers.LinkTypeRaw}} {
-		if got, err := r.Interface(i); err != nil || got.Name != want.name || got.LinkType != want.link {
+		name, description string
+		link              layers.LinkType
+		snapLen           uint32
+	}{{"uvtep.1", "", layers.LinkTypeEthernet, 65536}, {"eth0", "outer", layers.LinkTypeRaw, 0}} {
+		if got, err := r.Interface(i); err != nil || got.Name != want.name || got.Description != want.description || got.LinkType != want.link || got.SnapLength != want.snapLen {
 			t.Errorf("interface %d: got %+v, %v", i, got, err)
 		}
 	}
@@ -71,6 +73,7 @@ func TestAnotherReaderUnderstandsTheFile(t *testing.T) {
 func TestBlocksAreReadAsTheyWereWritten(t *testing.T) {
 	in, file := bytes.NewReader(sample()), []byte(nil)
 	var got []Frame
+	var links []LinkType
 	for {
 		b, err := ReadBlock(in)
 		if errors.Is(err, io.EOF) {
@@ -83,6 +86,9 @@ func TestBlocksAreReadAsTheyWereWritten(t *testing.T) {
 		if f, ok := b.Frame(); ok {
 			got = append(got, f)
 		}
+		if l, ok := b.Link(); ok {
+			links = append(links, l)
+		}
 		if taken, lost, ok := b.Statistics(); ok && (taken != 3 || lost != 77) {
 			t.Errorf("got %d taken, %d lost; want 3 and 77", taken, lost)
 		}
@@ -90,9 +96,85 @@ func TestBlocksAreReadAsTheyWereWritten(t *testing.T) {
 	if !bytes.Equal(file, sample()) {
 		t.Error("the blocks are not the file")
 	}
+	if want := []LinkType{Ethernet, RawIP}; !slices.Equal(links, want) {
+		t.Errorf("interfaces: got links %v, want %v", links, want)
+	}
 	frames[2].Data = []byte{}
 	if diff := cmp.Diff(frames, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// What our own reader and writer could have wrong alike.
+func TestAFrameIsWrittenAsTheDraftHasIt(t *testing.T) {
+	f := Frame{Interface: 3, Time: time.Unix(1, 5), Direction: Outbound, ID: 7, Comment: "ab", Len: 60, Data: []byte{0xd1, 0xd2, 0xd3}}
+	want := []byte{
+		6, 0, 0, 0, // enhanced packet block
+		68, 0, 0, 0, // its length
+		3, 0, 0, 0, // interface
+		0, 0, 0, 0, // time in nanoseconds, the high half
+		0x05, 0xca, 0x9a, 0x3b, // and the low one, 10⁹+5
+		3, 0, 0, 0, // captured
+		60, 0, 0, 0, // of so many
+		0xd1, 0xd2, 0xd3, 0, // data, filled up
+		1, 0, 2, 0, 'a', 'b', 0, 0, // opt_comment
+		2, 0, 4, 0, 2, 0, 0, 0, // epb_flags: outbound
+		5, 0, 8, 0, 7, 0, 0, 0, 0, 0, 0, 0, // epb_packetid
+		0, 0, 0, 0, // opt_endofopt
+		68, 0, 0, 0,
+	}
+	if diff := cmp.Diff(want, AppendFrame(nil, &f)); diff != "" {
+		t.Errorf("outbound (-want +got):\n%s", diff)
+	}
+	f.Direction, want[44] = Inbound, 1
+	if diff := cmp.Diff(want, AppendFrame(nil, &f)); diff != "" {
+		t.Errorf("inbound (-want +got):\n%s", diff)
+	}
+}
+
+func TestACommentIsCutAtWhatAnOptionHolds(t *testing.T) {
+	f := Frame{Time: time.Unix(1, 0), Direction: Inbound, ID: 7, Comment: strings.Repeat("c", 1<<16)}
+	b, err := ReadBlock(bytes.NewReader(AppendFrame(nil, &f)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := b.Frame(); !ok || len(got.Comment) != 1<<16-4 || got.ID != 7 || got.Direction != Inbound {
+		t.Errorf("got %d bytes of comment, ID %d, direction %d", len(got.Comment), got.ID, got.Direction)
+	}
+}
+
+func TestTheLargestBlockIsRead(t *testing.T) {
+	const others = 28 + 8 + 4 + 4 // what is before the data, flags, the end of options, the length again
+	largest := Frame{Time: time.Unix(1, 0), Data: make([]byte, maxBlock-others)}
+	if _, err := ReadBlock(bytes.NewReader(AppendFrame(nil, &largest))); err != nil {
+		t.Error(err)
+	}
+	largest.Data = append(largest.Data, 0)
+	if _, err := ReadBlock(bytes.NewReader(AppendFrame(nil, &largest))); err == nil {
+		t.Error("a larger one is read")
+	}
+	superframe := Frame{Time: time.Unix(1, 0), Data: make([]byte, 14+1<<16-1), Comment: strings.Repeat("c", 1<<16)}
+	if _, err := ReadBlock(bytes.NewReader(AppendFrame(nil, &superframe))); err != nil {
+		t.Errorf("a superframe with the longest comment: %v", err)
+	}
+}
+
+func TestLengthsThatDoNotFitTheBlockAreNotBelieved(t *testing.T) {
+	if _, err := ReadBlock(bytes.NewReader([]byte{6, 0, 0, 0, 13, 0, 0, 0, 1, 2, 3, 4, 13})); err == nil {
+		t.Error("a block of 13 bytes is read")
+	}
+	f := Frame{Time: time.Unix(1, 0), Direction: Inbound, Comment: "abcd", Data: []byte{1, 2, 3, 4}}
+	whole := AppendFrame(nil, &f)
+	cut := func(at int, v byte) Block { b := bytes.Clone(whole); b[at] = v; return b }
+	if got, ok := cut(20, byte(len(whole)-28)).Frame(); ok {
+		t.Errorf("data up to the end of the block: got %+v", got)
+	}
+	const comment = 28 + 4               // after the data
+	room := len(whole) - 4 - comment - 4 // up to the block's second length
+	for _, over := range []int{1, 2, 3, 4, 5, 99} {
+		if got, _ := cut(comment+2, byte(room+over)).Frame(); got.Comment != "" {
+			t.Errorf("a comment that is too long by %d: got %q", over, got.Comment)
+		}
 	}
 }
 
@@ -140,6 +222,10 @@ func TestFilesOfOthersAreRead(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
+	}
+	enough := errors.New("enough")
+	if err := ReadFile(bytes.NewReader(sample()), func(Record) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("whoever sees the frames wants no more: got %v", err)
 	}
 	for _, bad := range []string{"", "no capture at all", string(sample()[:30])} {
 		if err := ReadFile(strings.NewReader(bad), func(Record) error { return nil }); err == nil {
