@@ -2,6 +2,7 @@ package spell
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/uvtep/uvtep/encap/ether"
@@ -42,6 +43,87 @@ func TestFramesAreMadeOfWordsAndToldInWords(t *testing.T) {
 		}
 		if typ, p := f.Network(); typ == ether.TypeIPv4 && (!ether.IPv4(p).HeaderValid() || ether.IPv4(p).TotalLen() > len(p)) {
 			t.Errorf("%s: a wrong IPv4 header: % x", c.want, p[:20])
+		}
+	}
+}
+
+// What Tell does not tell.
+func TestHeadersAreThoseThatAHostWouldSend(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		w            Words
+		tos, ttl     uint8
+		dontFragment bool
+	}{
+		{"IPv4", Words{Src: a, Dst: b, From: ipOf("10.0.0.1"), To: ipOf("10.0.0.2"), TOS: 0xb9}, 0xb9, 64, true},
+		{"IPv6", Words{Src: a, Dst: b, From: ipOf("fd00::1"), To: ipOf("fd00::2"), TOS: 0xb9}, 0xb9, 64, false},
+		{"a neighbour solicitation", Words{Src: a, NS: ipOf("fd00::2"), From: ipOf("fd00::1")}, 0, 255, false},
+	} {
+		f, err := Make(c.w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tos, ttl, df := uint8(0), uint8(0), false
+		switch typ, p := f.Network(); typ {
+		case ether.TypeIPv4:
+			tos, ttl, df = p[1], p[8], p[6]&0x40 != 0
+		case ether.TypeIPv6:
+			tos, ttl = p[0]<<4|p[1]>>4, p[7]
+		}
+		if tos != c.tos || ttl != c.ttl || df != c.dontFragment {
+			t.Errorf("%s: got TOS %#x, TTL %d, DF %t; want %#x, %d, %t", c.name, tos, ttl, df, c.tos, c.ttl, c.dontFragment)
+		}
+	}
+}
+
+func TestTheLongestFrameIsMade(t *testing.T) {
+	if f, err := Make(Words{Src: a, Dst: b, Len: MaxLen}); err != nil || len(f) != MaxLen {
+		t.Errorf("got %d bytes, %v; want %d", len(f), err, MaxLen)
+	}
+}
+
+// Frames that Make does not make.
+func TestFramesOfOthersAreToldInWords(t *testing.T) {
+	head := func(typ ether.Type, parts ...[]byte) []byte {
+		f := make(ether.Frame, ether.HeaderLen)
+		ether.PutHeader(f, b, a, typ)
+		return slices.Concat(append([][]byte{f}, parts...)...)
+	}
+	arp := func(op byte) []byte {
+		return slices.Concat([]byte{0, 1, 8, 0, 6, 4, 0, op}, a[:], []byte{10, 0, 0, 1}, b[:], []byte{10, 0, 0, 2})
+	}
+	tcp := func(flags byte) []byte {
+		return slices.Concat([]byte{0x45, 0, 0, 43, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2},
+			[]byte{0, 80, 0x0f, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 5 << 4, flags, 0, 0, 0, 0, 0, 0, 1, 2, 3})
+	}
+	ip6 := slices.Concat([]byte{0x60, 0, 0, 0, 0, 24, 58, 255}, ipOf("fd00::1").AsSlice(), ipOf("fd00::2").AsSlice())
+	advert := slices.Concat(ip6, []byte{136, 0, 0, 0, 0x60, 0, 0, 0}, ipOf("fd00::1").AsSlice())
+	from := "02:00:00:00:00:0a > 02:00:00:00:00:0b"
+	for _, c := range []struct {
+		f    []byte
+		want string
+	}{
+		{head(ether.TypeARP, arp(2)), from + ", ARP 10.0.0.1 is at 02:00:00:00:00:0a"},
+		{head(ether.TypeARP, arp(9)), from + ", ARP operation 9"},
+		{head(ether.TypeIPv4, tcp(0x10)), from + ", 10.0.0.1.80 > 10.0.0.2.4000, TCP [.], 3 bytes"},
+		{head(ether.TypeIPv4, tcp(0xff)), from + ", 10.0.0.1.80 > 10.0.0.2.4000, TCP [SFRPU.EW], 3 bytes"},
+		{head(ether.TypeIPv6, advert), from + ", fd00::1 > fd00::2, ICMPv6 NeighborAdvertisement, it is fd00::1"},
+		{head(3, []byte{0x42, 0x42, 3}), from + " LLC, 3 bytes"},
+		{head(0x88a8, []byte{0, 7, 8, 0}, tcp(2)), from + ", vlan 7, 10.0.0.1.80 > 10.0.0.2.4000, TCP [S], 3 bytes"},
+	} {
+		if got := Tell(c.f); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		b    []byte
+		want string
+	}{
+		{tcp(2), "10.0.0.1.80 > 10.0.0.2.4000, TCP [S], 3 bytes"},
+		{advert, "fd00::1 > fd00::2, ICMPv6 NeighborAdvertisement, it is fd00::1"},
+	} {
+		if got := TellIP(c.b); got != c.want {
+			t.Errorf("of IP: got %q, want %q", got, c.want)
 		}
 	}
 }
