@@ -105,6 +105,16 @@ func TestClosedBookGoesOn(t *testing.T) {
 	}
 }
 
+func TestBooksThatAreClosedGoToOneEach(t *testing.T) {
+	var l Ledger
+	first, second := l.Open(), l.Open()
+	l.Close(first)
+	l.Close(second)
+	if a, b, c := l.Open(), l.Open(), l.Open(); a == b || b == c || a == c || len(l.all) != 3 {
+		t.Errorf("two goroutines have one book, or there are %d and not 3", len(l.all))
+	}
+}
+
 func TestNilCountsNothing(t *testing.T) {
 	var l *Ledger
 	b := l.Open()
@@ -161,6 +171,11 @@ func TestClasses(t *testing.T) {
 	want := Histogram{Classes: [Classes]uint64{0: 2, 2: 2, 8: 2}, Sum: 1008}
 	if h != want || h.Count() != 6 {
 		t.Errorf("got %v of %d, want %v of 6", h, h.Count(), want)
+	}
+	h.Merge(Histogram{Classes: [Classes]uint64{0: 1, 1: 5}, Sum: 11})
+	want = Histogram{Classes: [Classes]uint64{0: 3, 1: 5, 2: 2, 8: 2}, Sum: 1019}
+	if h != want {
+		t.Errorf("merged: got %v, want %v", h, want)
 	}
 }
 
