@@ -32,17 +32,29 @@ func unmarshal(b []byte, into any) error {
 	return json.Unmarshal(b, into)
 }
 
-// unmarshalOurs reads a value under uvtep/. What a uvtep much newer than this
-// wrote is refused before anything else of it is looked at.
-func unmarshalOurs(b []byte, into any) error {
-	var v struct{ Schema int }
-	if err := unmarshal(b, &v); err != nil {
-		return err
+// ours is in what a value under uvtep/ is read into.
+type ours struct{ Schema int }
+
+// check refuses what a uvtep much newer than this wrote.
+func (o *ours) check() error {
+	if o.Schema < 0 || o.Schema > maxSchema {
+		return fmt.Errorf("it is of schema %d, and this uvtep reads %d at most: update it", o.Schema, maxSchema)
 	}
-	if v.Schema < 0 || v.Schema > maxSchema {
-		return fmt.Errorf("it is of schema %d, and this uvtep reads %d at most: update it", v.Schema, maxSchema)
+	return nil
+}
+
+// unmarshalOurs reads a value under uvtep/. One of a schema too new is refused for
+// that, also when the rest of it does not fit any more.
+func unmarshalOurs(b []byte, into interface{ check() error }) error {
+	err := unmarshal(b, into)
+	if err == nil {
+		return into.check()
 	}
-	return json.Unmarshal(b, into)
+	var o ours // into may lack it: reading ends at what does not fit
+	if unmarshal(b, &o) == nil && o.check() != nil {
+		return o.check()
+	}
+	return err
 }
 
 // checkMAC refuses addresses that no station has.
@@ -169,6 +181,7 @@ func parseHost(b []byte) (hostValue, error) {
 		Port                 uint16
 		VNIs                 []encap.VNI
 		Probe                json.RawMessage
+		ours
 	}
 	if err := unmarshalOurs(b, &t); err != nil {
 		return hostValue{}, err
@@ -213,6 +226,7 @@ func parseEndpoint(b []byte) (endpointValue, error) {
 		IPs   []string
 		Seq   uint64
 		Since any
+		ours
 	}
 	if err := unmarshalOurs(b, &t); err != nil {
 		return endpointValue{}, err
@@ -246,6 +260,7 @@ func parseStatic(b []byte) (staticValue, error) {
 	var t struct {
 		IPs  []string
 		VTEP underlayAddr
+		ours
 	}
 	if err := unmarshalOurs(b, &t); err != nil {
 		return staticValue{}, err
