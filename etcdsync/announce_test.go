@@ -130,6 +130,7 @@ func (a *announcing) until(want ...string) {
 func TestStationsAreInEtcdForAsLongAsTheirHostIsAlive(t *testing.T) {
 	e := startEtcd(t)
 	a := e.announce(claim(1), 0)
+	a.see(mac(7), a.Subnet().Addr().String()) // this host's own: no station's
 	a.see(mac(7), "10.10.9.7")
 	a.see(mac(8), "")
 	a.until("02:00:00:00:00:07 10.10.9.7", "02:00:00:00:00:08")
