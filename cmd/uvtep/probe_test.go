@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,32 @@ func TestStatisticsArePings(t *testing.T) {
 	}
 }
 
+func TestARoundIsAddedKindByKind(t *testing.T) {
+	yes, no := true, false
+	var r probeResult
+	r.add(&roundView{
+		VXLAN: &echoView{Arrived: &no}, UDP: &echoView{RTT: (2 * ms).Seconds()},
+		Overlay: &echoView{Arrived: &yes}, Host: &echoView{RTT: (4 * ms).Seconds()},
+	})
+	want := probeResult{VXLAN: echoed(0), UDP: echoed(2), Overlay: arrived(1), Host: echoed(4)}
+	if diff := cmp.Diff(want, r, cmp.AllowUnexported(tried{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// partly are echoes of which some are answered, and some of the others are lost on
+// the way back.
+func partly(got, back, there int) tried {
+	t := arrived(back)
+	for range got {
+		t.add(&echoView{RTT: ms.Seconds()})
+	}
+	for range there {
+		t.add(&echoView{})
+	}
+	return t
+}
+
 func TestWhatIsFoundIsSaidInWords(t *testing.T) {
 	good, gone := echoed(1, 1), echoed(0, 0)
 	full := &mtuView{Route: 1500, Need: 1500, There: 1500, Back: 1500}
@@ -58,7 +85,7 @@ func TestWhatIsFoundIsSaidInWords(t *testing.T) {
 		name string
 		r    probeResult
 		ok   bool
-		says string // in the diagnosis
+		says string // in the diagnosis, which ends with a $ here
 		note string // in the notes; "": there are none
 	}{
 		{"all is well", probeResult{VXLAN: good, UDP: good, Overlay: good, Host: good, MTU: full}, true, "ok", ""},
@@ -72,7 +99,12 @@ func TestWhatIsFoundIsSaidInWords(t *testing.T) {
 		{"all is dead", probeResult{VXLAN: gone, UDP: gone, Overlay: gone, Host: gone}, false, "nothing passes", ""},
 		{"nothing is sent", probeResult{VXLAN: refused("no route"), UDP: gone, Host: gone}, false, "do not leave this host: no route", ""},
 		{"a fourth is lost there", probeResult{VXLAN: echoed(1, 0, 1, 1), UDP: good, Host: good, MTU: full}, false, "25 % of the VXLAN datagrams are lost on the way to the peer", ""},
-		{"a fourth is lost, nobody knows where", probeResult{VXLAN: echoed(1, 0, 1, 1), UDP: gone, Host: good, MTU: full}, false, "25 % of the VXLAN datagrams are lost", "only probes need it"},
+		{"a fourth is lost back", probeResult{VXLAN: partly(3, 1, 0), UDP: good, Host: good, MTU: full}, false, "25 % of the VXLAN datagrams are lost on the way back", ""},
+		{"most is lost back", probeResult{VXLAN: partly(1, 3, 0), UDP: good, Host: good, MTU: full}, false, "75 % of the VXLAN datagrams are lost on the way back", ""},
+		{"half is lost, both ways", probeResult{VXLAN: partly(2, 1, 1), UDP: good, Host: good, MTU: full}, false, "50 % of the VXLAN datagrams are lost, both ways", ""},
+		{"few in a thousand are lost", probeResult{VXLAN: partly(999, 0, 1), UDP: good, Host: good, MTU: full}, false, "0.1 % of the VXLAN datagrams are lost on the way to the peer", ""},
+		{"one of two gets to the peer", probeResult{VXLAN: partly(0, 1, 1), UDP: good, Overlay: gone, Host: good}, false, "dropped on the way back", ""},
+		{"a fourth is lost, nobody knows where", probeResult{VXLAN: echoed(1, 0, 1, 1), UDP: gone, Host: good, MTU: full}, false, "25 % of the VXLAN datagrams are lost$", "only probes need it"},
 		{"large ones are lost there", probeResult{VXLAN: good, UDP: good, MTU: &mtuView{Route: 1500, Need: 1500, There: 1400, Back: 1400}}, false, "large datagrams are lost on the way to the peer: the path MTU is 1400 and no router says so; give the TAPs an MTU of 1350", ""},
 		{"large ones are lost back", probeResult{VXLAN: good, UDP: good, MTU: &mtuView{Route: 1500, Need: 1500, There: 1500, Back: 1300}}, false, "large datagrams are lost on the way back: the path MTU is 1300", ""},
 		{"more than the TAP sends is lost", probeResult{VXLAN: good, UDP: good, MTU: &mtuView{Route: 9000, Need: 1500, There: 1500, Back: 1500}}, true, "ok", ""},
@@ -91,10 +123,21 @@ func TestWhatIsFoundIsSaidInWords(t *testing.T) {
 			c.r.Peer.VTEP = "192.0.2.2:4789"
 			c.r.diagnose()
 			notes := strings.Join(c.r.Notes, "; ")
-			if c.r.OK != c.ok || !strings.Contains(c.r.Diagnosis, c.says) || (notes == "") != (c.note == "") || !strings.Contains(notes, c.note) {
+			if c.r.OK != c.ok || !strings.Contains(c.r.Diagnosis+"$", c.says) || (notes == "") != (c.note == "") || !strings.Contains(notes, c.note) {
 				t.Errorf("got %v, %q, notes %q", c.r.OK, c.r.Diagnosis, notes)
 			}
 		})
+	}
+}
+
+func TestAnIPv6UnderlayNeeds20BytesMore(t *testing.T) {
+	r := probeResult{Peer: peerView{VTEP: "[2001:db8::2]:4790"}, VXLAN: echoed(1), UDP: echoed(1), MTU: &mtuView{Route: 1500, Need: 1500, There: 1400, Back: 1400}}
+	if r.diagnose(); !strings.Contains(r.Diagnosis, "give the TAPs an MTU of 1330 (Backend.MTU 1400 in") {
+		t.Errorf("got %q", r.Diagnosis)
+	}
+	r = probeResult{Peer: r.Peer, VXLAN: echoed(0), UDP: echoed(1)}
+	if r.diagnose(); !strings.Contains(r.Diagnosis, "let UDP to port 4790 into") {
+		t.Errorf("got %q", r.Diagnosis)
 	}
 }
 
@@ -150,7 +193,16 @@ func TestProbesOfManyArePrintedALineEach(t *testing.T) {
 }
 
 func TestFlagsOfAProbe(t *testing.T) {
-	good := probeFlags{count: 5, interval: "0.2", wait: "1", size: 100}
+	var good probeFlags
+	register := newProbe().Flags()
+	for name, into := range map[string]any{"count": &good.count, "interval": &good.interval, "wait": &good.wait, "size": &good.size} {
+		if _, err := fmt.Sscan(register.Lookup(name).DefValue, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (probeFlags{count: 5, interval: "0.2", wait: "1", size: 100}); good != want {
+		t.Errorf("defaults: got %+v, want %+v", good, want)
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*probeFlags) []string
@@ -159,6 +211,16 @@ func TestFlagsOfAProbe(t *testing.T) {
 		{"one peer", func(*probeFlags) []string { return []string{"x"} }, ""},
 		{"all", func(f *probeFlags) []string { f.all = true; return nil }, ""},
 		{"as Go writes times", func(f *probeFlags) []string { f.interval, f.wait = "20ms", "5s"; return []string{"x"} }, ""},
+		{"as much as may be", func(f *probeFlags) []string {
+			f.count, f.interval, f.size = maxCount, "3600", mostEchoSize
+			return []string{"x"}
+		}, ""},
+		{"as little as may be", func(f *probeFlags) []string {
+			f.count, f.interval, f.size = 1, "0.02", leastEchoSize
+			return []string{"x"}
+		}, ""},
+		{"too many", func(f *probeFlags) []string { f.count = maxCount + 1; return []string{"x"} }, "--count 100001"},
+		{"too seldom", func(f *probeFlags) []string { f.interval = "3601"; return []string{"x"} }, "--interval"},
 		{"nobody", func(*probeFlags) []string { return nil }, "say which peer"},
 		{"one and all", func(f *probeFlags) []string { f.all = true; return []string{"x"} }, "not both"},
 		{"none", func(f *probeFlags) []string { f.count = 0; return []string{"x"} }, "--count 0"},

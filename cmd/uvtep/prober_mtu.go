@@ -8,7 +8,6 @@ import (
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/echo"
-	"github.com/uvtep/uvtep/etcdsync"
 )
 
 const (
@@ -56,7 +55,12 @@ func (p *plane) pathMTU(ctx context.Context, r mtuRequest) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxSearch)
 	defer cancel()
-	s := search{plane: p, target: &x, wait: mostTry, most: min(v.Route-overhead, mostEchoSize)}
+	v.find(ctx, p.search(&x, min(v.Route-overhead, mostEchoSize)), overhead)
+	return v, nil
+}
+
+// find fills in what a search finds.
+func (v *mtuView) find(ctx context.Context, s *search, overhead int) {
 	there, back, err := s.both(ctx)
 	if err != nil {
 		v.Error = err.Error()
@@ -67,58 +71,64 @@ func (p *plane) pathMTU(ctx context.Context, r mtuRequest) (any, error) {
 	if back > 0 {
 		v.Back = back + overhead
 	}
-	return v, nil
 }
 
 var errSmallLost = errors.New("not even small datagrams are answered")
 
 // search looks for sizes that get through, in bytes of inner IP.
 type search struct {
-	plane  *plane
-	target *target
-	wait   time.Duration
-	most   int // that this host's kernel sends
+	// echo asks the peer's agent for an answer of another size, nil where it gives
+	// none. ping asks its kernel, which answers with as much as it was asked.
+	echo func(ctx context.Context, size, reply int) (rtt time.Duration, ok bool)
+	ping try
+	wait time.Duration
+	most int // that this host's kernel sends
+	tap  int // and its TAP does not cut
 }
 
-// both returns the largest sizes that get to the peer and back.
-func (s *search) both(ctx context.Context) (there, back int, err error) {
-	if s.target.host == nil || s.target.host.Probe == nil {
-		return s.round(ctx)
-	}
-	h := s.target.host
-	if !s.passes(ctx, leastEchoSize, func(ctx context.Context, n int) (time.Duration, bool) { return s.echo(ctx, h, n, n) }) {
-		return 0, 0, errSmallLost
-	}
-	if there, err = s.largest(ctx, s.most, func(ctx context.Context, n int) (time.Duration, bool) { return s.echo(ctx, h, n, leastEchoSize) }); err != nil {
-		return there, 0, err
-	}
-	back, err = s.largest(ctx, there, func(ctx context.Context, n int) (time.Duration, bool) { return s.echo(ctx, h, there, n) })
-	return there, back, err
-}
-
-// round does without the peer's agent: its kernel answers with as much as it was
-// asked. What the TAP would cut is not tried.
-func (s *search) round(ctx context.Context) (there, back int, err error) {
-	s.plane.mu.Lock()
-	most := min(s.most, s.plane.link.MTU)
-	s.plane.mu.Unlock()
-	ping := func(ctx context.Context, n int) (time.Duration, bool) {
-		v := s.plane.pingOverlay(ctx, s.target, n)
+// search makes the search for a peer.
+func (p *plane) search(x *target, most int) *search {
+	p.mu.Lock()
+	s := &search{wait: mostTry, most: most, tap: p.link.MTU}
+	p.mu.Unlock()
+	s.ping = func(ctx context.Context, n int) (time.Duration, bool) {
+		v := p.pingOverlay(ctx, x, n)
 		if v == nil {
 			return 0, false
 		}
 		return v.rtt(), v.ok()
 	}
-	if !s.passes(ctx, leastEchoSize, ping) {
-		return 0, 0, errSmallLost
+	if h := x.host; h != nil && h.Probe != nil {
+		s.echo = func(ctx context.Context, size, reply int) (time.Duration, bool) {
+			a, err := p.prober.ask(ctx, h, request{echo.VXLAN, size, reply})
+			return a.rtt, err == nil
+		}
 	}
-	n, err := s.largest(ctx, most, ping)
-	return n, n, err
+	return s
 }
 
-func (s *search) echo(ctx context.Context, h *etcdsync.Peer, size, reply int) (time.Duration, bool) {
-	a, err := s.plane.prober.ask(ctx, h, request{echo.VXLAN, size, reply})
-	return a.rtt, err == nil
+// both returns the largest sizes that get to the peer and back.
+func (s *search) both(ctx context.Context) (there, back int, err error) {
+	if s.echo == nil {
+		return s.round(ctx)
+	}
+	if !s.passes(ctx, leastEchoSize, func(ctx context.Context, n int) (time.Duration, bool) { return s.echo(ctx, n, n) }) {
+		return 0, 0, errSmallLost
+	}
+	if there, err = s.largest(ctx, s.most, func(ctx context.Context, n int) (time.Duration, bool) { return s.echo(ctx, n, leastEchoSize) }); err != nil {
+		return there, 0, err
+	}
+	back, err = s.largest(ctx, there, func(ctx context.Context, n int) (time.Duration, bool) { return s.echo(ctx, there, n) })
+	return there, back, err
+}
+
+// round does without the peer's agent. What the TAP would cut is not tried.
+func (s *search) round(ctx context.Context) (there, back int, err error) {
+	if !s.passes(ctx, leastEchoSize, s.ping) {
+		return 0, 0, errSmallLost
+	}
+	n, err := s.largest(ctx, min(s.most, s.tap), s.ping)
+	return n, n, err
 }
 
 // try is one echo of so many bytes.

@@ -50,7 +50,7 @@ func targets(t *etcdsync.Tables) (out []target) {
 			x.host, x.vtep = h, h.VTEP
 			with[l.NodeID] = true
 		}
-		seen[x.vtep.To] = true
+		seen[l.VTEP.To], seen[x.vtep.To] = true, true // two while its address changes
 		out = append(out, x)
 	}
 	for node, h := range t.Hosts.All() {

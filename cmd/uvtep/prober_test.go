@@ -319,9 +319,12 @@ func TestWhichRequestsArrivedIsTold(t *testing.T) {
 
 func TestTheLargestSizeIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for range 200 {
+		for i := range 200 {
 			limit := leastEchoSize + rand.IntN(3000)
 			most := leastEchoSize + rand.IntN(3000)
+			if i < 4 {
+				limit = max(leastEchoSize, most+i-2) // nearly all, and all
+			}
 			s := &search{wait: mostTry}
 			var tries atomic.Int32
 			got, err := s.largest(t.Context(), most, func(_ context.Context, n int) (time.Duration, bool) {
@@ -336,6 +339,57 @@ func TestTheLargestSizeIsFound(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestASearchThatIsCutShortSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &search{wait: mostTry}
+		got, err := s.largest(ctx, 1000, func(_ context.Context, n int) (time.Duration, bool) {
+			if n < 1000 {
+				cancel() // the first after that of all
+			}
+			return 1, n < 700
+		})
+		if err == nil || got >= 699 {
+			t.Errorf("got %d, %v; want an error", got, err)
+		}
+	})
+}
+
+// A path may take more one way than the other; the peer's kernel alone tells of the
+// narrower one.
+func TestThePathMTUIsFoundBothWays(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		there, back     int // that pass, of inner IP
+		ping            bool
+		wantTo, wantFro int
+	}{
+		{"wide", 9000, 9000, false, 1550, 1550},
+		{"narrow on the way there", 1400, 9000, false, 1450, 1450},
+		{"narrow on the way back", 9000, 1300, false, 1550, 1350},
+		{"narrow both ways", 1400, 1300, false, 1450, 1350},
+		{"nothing passes back", 9000, 0, false, 0, 0},
+		{"a kernel", 1400, 1300, true, 1350, 1350},
+		{"a kernel behind a wide path", 9000, 9000, true, 1500, 1500},
+		{"a kernel that is silent", 0, 0, true, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &search{wait: mostTry, most: 1500, tap: 1450}
+			s.ping = func(_ context.Context, n int) (time.Duration, bool) { return ms, n <= c.there && n <= c.back }
+			if !c.ping {
+				s.echo = func(_ context.Context, size, reply int) (time.Duration, bool) {
+					return ms, size <= c.there && reply <= c.back
+				}
+			}
+			var v mtuView
+			v.find(t.Context(), s, 50)
+			if v.There != c.wantTo || v.Back != c.wantFro || (v.Error == "") != (c.wantTo > 0) {
+				t.Errorf("%s: got %+v, want %d there and %d back", c.name, v, c.wantTo, c.wantFro)
+			}
+		})
+	}
 }
 
 func TestASizePassesWhenOneOfAFewEchoesDoes(t *testing.T) {
@@ -364,7 +418,8 @@ func TestASizePassesWhenOneOfAFewEchoesDoes(t *testing.T) {
 }
 
 // peerTables know B, a uvtep host with a station; C, of an older version; D, whose
-// agent is gone; E, which runs flannel; F, without a subnet; and a static VTEP.
+// agent is gone; E, which runs flannel; F, without a subnet; a static VTEP; and a
+// host with an IPv6 subnet alone. C has another address since its lease was written.
 func peerTables() *etcdsync.Tables {
 	t := &etcdsync.Tables{Network: etcdsync.NewNetwork(netip.MustParsePrefix("10.10.0.0/16"), netip.Prefix{})}
 	t.Network.VNI = 1
@@ -388,7 +443,11 @@ func peerTables() *etcdsync.Tables {
 	lease(2, node(2))
 	host(2, &etcdsync.Probe{MAC: ether.Addr{2, 2}})
 	lease(3, node(3))
-	host(3, nil)
+	hosts.Set(node(3), &etcdsync.Peer{NodeID: node(3), VTEP: vtep(33)})
+	f.AddVTEP(1, vtep(33))
+	six := &etcdsync.Peer{Key: "subnets/fd00:8::-64", Subnet6: netip.MustParsePrefix("fd00:8::/64"), VTEP: vtep(8), MAC6: ether.Addr{2, 8}}
+	peers.Set(six.Key, six)
+	f.AddVTEP(1, six.VTEP)
 	lease(4, node(4))
 	lease(5, "")
 	host(6, &etcdsync.Probe{MAC: ether.Addr{2, 6}})
@@ -406,6 +465,8 @@ func TestAPeerIsFoundByWhateverNamesIt(t *testing.T) {
 		"10.10.2.0/24": "10.10.2.0/24 answers", "10.10.2.9/24": "10.10.2.0/24 answers", "10.10.2.0": "10.10.2.0/24 answers", "10.10.2.200": "10.10.2.0/24 answers",
 		"192.0.2.2": "10.10.2.0/24 answers", "::ffff:192.0.2.2": "10.10.2.0/24 answers", "02:02:00:00:00:00": "10.10.2.0/24 answers", echo.Node{2}.String(): "10.10.2.0/24 answers",
 		" 02-02-00-00-00-00 ": "10.10.2.0/24 answers", "02:02:02:00:00:00": "10.10.2.0/24 answers", "172.16.0.9": "10.10.2.0/24 answers",
+		"::ffff:10.10.2.200": "10.10.2.0/24 answers", "192.0.2.33": "10.10.3.0/24 old",
+		"fd00:8::/64": "fd00:8::/64 foreign", "fd00:8::7/64": "fd00:8::/64 foreign", "fd00:8::9": "fd00:8::/64 foreign", "fd00:9::9": "",
 		"10.10.3.1": "10.10.3.0/24 old", "10.10.4.1": "10.10.4.0/24 gone", echo.Node{4}.String(): "10.10.4.0/24 gone", "10.10.5.1": "10.10.5.0/24 foreign",
 		"192.0.2.6": "192.0.2.6:4789 answers", "02:06:00:00:00:00": "192.0.2.6:4789 answers", echo.Node{6}.String(): "192.0.2.6:4789 answers", "192.0.2.7": "192.0.2.7:4789 foreign",
 		"10.10.2.0/25": "", "10.10.9.1": "", "192.0.2.9": "", "02:09:00:00:00:00": "", echo.Node{9}.String(): "", "": "", "host.example": "", "10.10.2": "",
@@ -427,11 +488,14 @@ func TestEveryPeerIsListedOnceAndFoundAgain(t *testing.T) {
 	for _, x := range targets(tables) {
 		v := x.view()
 		names = append(names, v.name())
+		if v.name() == "fd00:8::/64" && v.MAC != "02:08:00:00:00:00" {
+			t.Errorf("%s: got MAC address %s", v.name(), v.MAC)
+		}
 		if y, ok := lookup(tables, &v); !ok || y.view() != v {
 			t.Errorf("%s: found again as %+v, %v", v.name(), y, ok)
 		}
 	}
-	if got, want := fmt.Sprint(names), "[10.10.2.0/24 10.10.3.0/24 10.10.4.0/24 10.10.5.0/24 192.0.2.6:4789 192.0.2.7:4789]"; got != want {
+	if got, want := fmt.Sprint(names), "[10.10.2.0/24 10.10.3.0/24 10.10.4.0/24 10.10.5.0/24 fd00:8::/64 192.0.2.6:4789 192.0.2.7:4789]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if _, ok := lookup(tables, &peerView{Node: echo.Node{9}.String(), Lease: "subnets/10.10.9.0-24", VTEP: "192.0.2.9:4789"}); ok {
