@@ -75,19 +75,26 @@ func (w *walker) drop(c *Chain, r *Rule, sure bool) {
 // chain takes the datagram through a chain's rules; sure says that it surely comes
 // there.
 func (w *walker) chain(c *Chain, depth int, sure bool) fate {
+	stays := true // no rule that may be about it has it leave the chain
 	for i := range c.Rules {
 		r := &c.Rules[i]
 		f, v := w.rule(r, c)
 		if f == fitsNot || v == nil {
 			continue
 		}
-		if end, over := w.follow(c, r, v, depth, sure && f == fits); over {
-			if f == fits {
-				return end
-			}
-			if end == accepted {
-				w.mayAccept = true
-			}
+		end, over := w.follow(c, r, v, depth, sure && stays && f == fits)
+		switch {
+		case !over:
+			continue
+		case f == fits && stays:
+			return end
+		case end == accepted:
+			w.mayAccept = true
+		case end == goesOn:
+			stays = false
+		}
+		if f == fits {
+			return goesOn // as if it had left: what is then called is not sure
 		}
 	}
 	return goesOn

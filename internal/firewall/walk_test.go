@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -45,6 +46,18 @@ func saddr(b ...byte) []expr.Any {
 	return []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: uint32(len(b))}, eq(b...)}
 }
 
+func daddr(b ...byte) []expr.Any {
+	return []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: uint32(len(b))}, eq(b...)}
+}
+
+func cmpPort(op expr.CmpOp, port uint16) []expr.Any {
+	return []expr.Any{&expr.Cmp{Op: op, Register: 1, Data: be(port)}}
+}
+
+func portRange(op expr.CmpOp, from, to uint16) []expr.Any {
+	return []expr.Any{&expr.Range{Op: op, Register: 1, FromData: be(from), ToData: be(to)}}
+}
+
 func in(name string) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, eq(ifname(name)...)}
 }
@@ -78,6 +91,10 @@ func jump(to string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: to}}
 }
 
+func gotoChain(to string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: to}}
+}
+
 var (
 	drop   = verdict(expr.VerdictDrop)
 	accept = verdict(expr.VerdictAccept)
@@ -86,6 +103,24 @@ var (
 // iptables is a match of iptables.
 func iptables(name string, info xt.InfoAny) []expr.Any {
 	return []expr.Any{&expr.Match{Name: name, Info: info}}
+}
+
+func ranged(m *xt.Unknown, first int) *xt.Unknown {
+	(*m)[32+first] = 1
+	return m
+}
+
+func conntrack(about, inverted, states uint16) []expr.Any {
+	return iptables("conntrack", &xt.ConntrackMtinfo3{ConntrackMtinfo2: xt.ConntrackMtinfo2{
+		ConntrackMtinfoBase: xt.ConntrackMtinfoBase{MatchFlags: about, InvertFlags: inverted}, StateMask: states,
+	}})
+}
+
+// mark matches mark 0, or all others.
+func mark(invert byte) *xt.Unknown {
+	b := make(xt.Unknown, 12)
+	b[8] = invert
+	return &b
 }
 
 func multiport(how, invert byte, ports ...uint16) *xt.Unknown {
@@ -108,6 +143,12 @@ func input(policyDrop bool, rules [][]expr.Any, more ...Chain) *Ruleset {
 		c.Family, c.Table = base.Family, base.Table
 		rs.Chains = append(rs.Chains, c)
 	}
+	return rs
+}
+
+// withOther adds a chain that is another table's.
+func withOther(rs *Ruleset, c Chain) *Ruleset {
+	rs.Chains = append(rs.Chains, c)
 	return rs
 }
 
@@ -181,6 +222,41 @@ func TestADatagramMeetsItsFate(t *testing.T) {
 		{"iptables: several other ports", input(true, [][]expr.Any{all(iptables("multiport", multiport(1, 1, 53, 4789)), accept)}), "policy"},
 		{"iptables: something else", input(false, [][]expr.Any{all(iptables("owner", &xt.Unknown{}), drop)}), "perhaps -m owner drop"},
 		{"iptables: rejected", input(false, [][]expr.Any{all(iptables("comment", new(xt.Comment)), []expr.Any{&expr.Target{Name: "REJECT"}})}), "-m comment REJECT"},
+		{"perhaps back from a chain that drops it", input(false, [][]expr.Any{all(jump("deep"))}, Chain{Name: "deep", Rules: []Rule{{8, all(sport(), verdict(expr.VerdictReturn))}, {9, drop}}}), "perhaps drop"},
+		{"perhaps back from a chain that lets it in", input(true, [][]expr.Any{all(jump("deep"))}, Chain{Name: "deep", Rules: []Rule{{8, all(sport(), verdict(expr.VerdictReturn))}, {9, accept}}}), "perhaps policy"},
+		{"perhaps gone to another chain for good", input(true, [][]expr.Any{all(sport(), gotoChain("deep")), accept}, Chain{Name: "deep"}), "perhaps policy"},
+		{"gone to another chain for good", input(true, [][]expr.Any{all(gotoChain("deep")), accept}, Chain{Name: "deep"}), "policy"},
+		{"in a chain that a called one calls", input(false, [][]expr.Any{all(jump("deep"))}, Chain{Name: "deep", Rules: []Rule{{8, all(jump("deeper"))}}}, Chain{Name: "deeper", Rules: []Rule{{9, drop}}}), "drop"},
+		{"below its port", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, cmpPort(expr.CmpOpLt, 4789), drop)}), ""},
+		{"up to its port", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, cmpPort(expr.CmpOpLte, 4789), drop)}), "udp dport <= 4789 drop"},
+		{"beyond its port", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, cmpPort(expr.CmpOpGt, 4789), drop)}), ""},
+		{"from its port on", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, cmpPort(expr.CmpOpGte, 4789), drop)}), "udp dport >= 4789 drop"},
+		{"in a range", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, portRange(expr.CmpOpEq, 4000, 4789), drop)}), "udp dport 4000-4789 drop"},
+		{"below a range", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, portRange(expr.CmpOpEq, 4790, 5000), drop)}), ""},
+		{"not beyond a range", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, portRange(expr.CmpOpNeq, 4789, 5000), drop)}), ""},
+		{"beyond a range", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, portRange(expr.CmpOpNeq, 4000, 4788), drop)}), "udp dport != 4000-4788 drop"},
+		{"in none of a set", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort(), &expr.Lookup{SourceRegister: 1, SetName: "ports", Invert: true}}, drop)}).with("ports", key(be(53), false)), "udp dport @ports drop"},
+		{"in a set that others are dropped for", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort(), &expr.Lookup{SourceRegister: 1, SetName: "ports", Invert: true}}, drop)}).with("ports", key(be(4789), false)), ""},
+		{"where a range begins as another ends", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, lookup("ports"), drop)}).with("ports", key(be(4700), false), key(be(4789), true), key(be(4789), false), key(be(4800), true)), "udp dport @ports drop"},
+		{"in a set of pairs", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, lookup("s"), drop)}).with("s", nftables.SetElement{Key: be(4000), KeyEnd: be(5000)}), "perhaps udp dport @s drop"},
+		{"by a map that is not known to be about it", input(false, [][]expr.Any{all(udp(), []expr.Any{loadPort()}, vmap("m"))}).with("m", nftables.SetElement{Key: be(1), KeyEnd: be(9), VerdictData: &expr.Verdict{Kind: expr.VerdictAccept}}, port(22, expr.VerdictDrop)), "perhaps udp dport @m"},
+		{"masked and turned", input(false, [][]expr.Any{all([]expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Mask: native(0xff), Xor: native(1)}, eq(native(1)...)}, drop)}), "meta mark 0x" + fmt.Sprintf("%x", native(1)) + " drop"},
+		{"by both numberings of registers", input(false, [][]expr.Any{all([]expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Register: 8, Data: []byte{UDP}}, &expr.Meta{Key: expr.MetaKeyMARK, Register: 12}, &expr.Cmp{Register: 2, Data: native(7)}}, drop)}), ""},
+		{"a chain of that name in another table", withOther(input(false, [][]expr.Any{all(jump("deep"))}), Chain{Family: nftables.TableFamilyINet, Table: "nat", Name: "deep", Rules: []Rule{{9, drop}}}), ""},
+		{"given to a program", input(true, [][]expr.Any{all(dport(4789), []expr.Any{&expr.Queue{}})}), ""},
+		{"what marks the connection", input(false, [][]expr.Any{all([]expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, eq(native(7)...)}, drop)}), ""},
+		{"to this host", input(false, [][]expr.Any{all(daddr(192, 0, 2, 1), drop)}), "ip daddr 192.0.2.1 drop"},
+		{"to another host", input(false, [][]expr.Any{all(daddr(192, 0, 2, 7), drop)}), ""},
+		{"out of an interface", input(false, [][]expr.Any{all([]expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1}, eq(ifname("eth0")...)}, drop)}), ""},
+		{"iptables: a port and those beyond", input(true, [][]expr.Any{all(iptables("udp", &xt.Udp{SrcPorts: [2]uint16{0, 65535}, DstPorts: [2]uint16{4000, 4788}}), accept)}), "policy"},
+		{"iptables: ports up to this one", input(false, [][]expr.Any{all(iptables("udp", &xt.Udp{SrcPorts: [2]uint16{0, 65535}, DstPorts: [2]uint16{4000, 4789}}), drop)}), "udp dport 4000-4789 drop"},
+		{"iptables: no source port at all", input(false, [][]expr.Any{all(iptables("udp", &xt.Udp{SrcPorts: [2]uint16{0, 65535}, DstPorts: [2]uint16{4789, 4789}, InvFlags: 1}), drop)}), "perhaps udp dport 4789 drop"},
+		{"iptables: a range among several ports", input(true, [][]expr.Any{all(iptables("multiport", ranged(multiport(1, 0, 22, 4000, 5000), 1)), accept)}), ""},
+		{"iptables: several source ports", input(true, [][]expr.Any{all(iptables("multiport", multiport(0, 0, 53, 4789)), accept)}), "perhaps policy"},
+		{"iptables: about more than the state", input(true, [][]expr.Any{all(conntrack(0x2005, 0, 8), accept)}), "perhaps policy"},
+		{"iptables: not new", input(true, [][]expr.Any{all(conntrack(1, 1, 8), accept)}), "policy"},
+		{"iptables: not marked", input(true, [][]expr.Any{all(iptables("mark", mark(0)), accept)}), ""},
+		{"iptables: all that is marked", input(true, [][]expr.Any{all(iptables("mark", mark(1)), accept)}), "policy"},
 	} {
 		d := &Datagram{From: netip.MustParseAddr("192.0.2.7"), To: netip.MustParseAddr("192.0.2.1"), Proto: UDP, Port: 4789, In: "eth0"}
 		if diff := cmp.Diff(c.want, outcome(c.rs.Walk(Input, d))); diff != "" {
@@ -202,6 +278,36 @@ func TestChainsOfTheOtherFamilyAreNotPassed(t *testing.T) {
 	}
 }
 
+func TestOverIPv6TheFieldsAreOthers(t *testing.T) {
+	from, to := netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("2001:db8::1")
+	for _, c := range []struct {
+		name string
+		rule []expr.Any
+		want string
+	}{
+		{"to this host", all([]expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16}, eq(to.AsSlice()...)}, drop), "ip6 daddr 2001:db8::1 drop"},
+		{"from its network", all([]expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: 4}, eq(from.AsSlice()[:4]...)}, drop), "ip6 saddr 2001:db8::/32 drop"},
+		{"of this EtherType", all([]expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1}, eq(0x86, 0xdd)}, drop), "meta protocol 0x86dd drop"},
+		{"of IPv4", all([]expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, eq(nfprotoIPv4)}, drop), ""},
+	} {
+		d := &Datagram{From: from, To: to, Proto: UDP, Port: 4789, In: "eth0"}
+		if diff := cmp.Diff(c.want, outcome(input(false, [][]expr.Any{c.rule}).Walk(Input, d))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestAChainAtTheDeviceIsThatOfItsDevice(t *testing.T) {
+	rs := input(true, nil)
+	rs.Chains[0].Family, rs.Chains[0].Hook = nftables.TableFamilyNetdev, 0
+	for device, want := range map[string]int{"": 1, "eth0": 1, "eth1": 0} {
+		rs.Chains[0].Device = device
+		if got := len(rs.Walk(Ingress, &Datagram{In: "eth0"})); got != want {
+			t.Errorf("a chain of device %q: got %d culprits, want %d", device, got, want)
+		}
+	}
+}
+
 func TestACulpritSaysWhereItIsAndWhatLetsIn(t *testing.T) {
 	rs := input(false, [][]expr.Any{all(udp(), jump("deep"))}, Chain{Name: "deep", Rules: []Rule{{9, all(dport(4789), drop)}}})
 	c := rs.Walk(Input, &Datagram{Proto: UDP, Port: 4789})[0]
@@ -218,6 +324,16 @@ func TestACulpritSaysWhereItIsAndWhatLetsIn(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if got, want := c.LetIn("udp dport 4789", "-p udp --dport 4789"), "iptables -I INPUT -p udp --dport 4789 -j ACCEPT"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	rs.Chains[0].Family = nftables.TableFamilyIPv6
+	c = rs.Walk(Input, &Datagram{Proto: UDP, Port: 4789, IPv6: true})[0]
+	if got, want := c.LetIn("udp dport 4789", "-p udp --dport 4789"), "ip6tables -I INPUT -p udp --dport 4789 -j ACCEPT"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	rs.Chains[0].Table = "mine"
+	c = rs.Walk(Input, &Datagram{Proto: UDP, Port: 4789, IPv6: true})[0]
+	if got, want := c.LetIn("udp dport 4789", "-p udp --dport 4789"), "nft insert rule ip6 mine INPUT udp dport 4789 accept"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -78,7 +78,7 @@ func constant(name string, b []byte) string {
 	case strings.HasSuffix(name, "name"):
 		return fmt.Sprintf("%q", bytes.TrimRight(b, "\x00"))
 	case strings.HasSuffix(name, "addr"):
-		return addrWords(b)
+		return addrWords(b, strings.HasPrefix(name, "ip6"))
 	case len(b) == 1 && b[0] == UDP:
 		return "udp"
 	case len(b) == 1 && b[0] == TCP:
@@ -88,9 +88,9 @@ func constant(name string, b []byte) string {
 }
 
 // addrWords is an address, or the bytes of one that a prefix has.
-func addrWords(b []byte) string {
+func addrWords(b []byte, six bool) string {
 	whole := make([]byte, 4)
-	if len(b) > len(whole) {
+	if six {
 		whole = make([]byte, 16)
 	}
 	copy(whole, b)
