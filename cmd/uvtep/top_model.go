@@ -151,7 +151,7 @@ func (m topModel) totals() topRow {
 		case vswitch.Forward.String(), vswitch.Replicate.String(), vswitch.Deliver.String():
 			t.out = rate{t.out.Frames + r.out.Frames, t.out.Bytes + r.out.Bytes}
 			t.in = rate{t.in.Frames + r.in.Frames, t.in.Bytes + r.in.Bytes}
-		case vswitch.Answer.String():
+		case vswitch.Answer.String(), vswitch.Echoed.String(): // neither traffic nor dropped
 		default:
 			t.dropped += r.out.Frames + r.in.Frames
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,9 @@ func key(s string) tea.Msg {
 	if s == "esc" {
 		return tea.KeyPressMsg{Code: tea.KeyEscape}
 	}
+	if s == "backspace" {
+		return tea.KeyPressMsg{Code: tea.KeyBackspace}
+	}
 	return tea.KeyPressMsg{Code: []rune(s)[0], Text: s}
 }
 
@@ -77,6 +81,77 @@ func TestTopShowsWhatPassesASecond(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, plainScreen(busyTop())); diff != "" {
 		t.Errorf("screen (-want +got):\n%s", diff)
+	}
+}
+
+// secondOf is two looks a second apart, between which so much came by of each kind.
+func secondOf(verdicts map[string]verdictView, vteps []vtepView, lanes []laneView) topModel {
+	was, now := topLook(0, 0, 0, 0), topLook(1, 0, 0, 0)
+	was.stats = statsView{TAP: "uvtep.1"}
+	now.stats = statsView{TAP: "uvtep.1", Verdicts: verdicts, VTEPs: vteps, Lanes: lanes}
+	return after(newTopModel(nil, time.Second), was, now)
+}
+
+func TestTopTellsTrafficFromDrops(t *testing.T) {
+	m := secondOf(map[string]verdictView{
+		"Forward": {1, 10}, "Replicate": {2, 20}, "Deliver": {4, 400}, "Answer": {8, 80}, "Echoed": {16, 160}, "DropShort": {32, 320}, "DropSpoofed": {64, 640},
+	}, nil, nil)
+	got := m.totals()
+	if got.out != (rate{3, 30}) || got.in != (rate{4, 400}) || got.dropped != 96 {
+		t.Errorf("got %+v out, %+v in and %v dropped", got.out, got.in, got.dropped)
+	}
+	if want := []float64{430}; !slices.Equal(m.traffic, want) {
+		t.Errorf("the picture: got %v, want %v", m.traffic, want)
+	}
+	for _, r := range m.verdicts() {
+		if inbound := r.name == "Deliver" || r.name == "Echoed" || r.name == "DropSpoofed"; inbound != (r.in.Frames > 0) || inbound == (r.out.Frames > 0) {
+			t.Errorf("%s: got %+v out and %+v in", r.name, r.out, r.in)
+		}
+	}
+}
+
+func TestThePictureOfTheTrafficIsOfSoManyLooks(t *testing.T) {
+	m := newTopModel(nil, time.Second)
+	for i := range trafficKept + 10 {
+		m = after(m, topLook(i, uint64(i*i), 0, 0))
+	}
+	if got := m.traffic; len(got) != trafficKept || got[trafficKept-1] <= got[0] {
+		t.Errorf("got %d looks, from %v to %v", len(got), got[0], got[len(got)-1])
+	}
+}
+
+func TestTopSortsByWhatItSays(t *testing.T) {
+	v := func(host string, out, in verdictView) vtepView {
+		return vtepView{netip.MustParseAddr(host), trafficView{Out: out, In: in}}
+	}
+	m := secondOf(nil, []vtepView{
+		v("192.0.2.4", verdictView{1, 500}, verdictView{1, 10}),
+		v("192.0.2.3", verdictView{2, 400}, verdictView{1, 300}),
+		v("192.0.2.2", verdictView{9, 100}, verdictView{1, 500}),
+	}, []laneView{{trafficView: trafficView{Out: verdictView{1, 100}, In: verdictView{7, 700}}}})
+	for _, want := range []string{
+		"traffic: 192.0.2.3 192.0.2.2 192.0.2.4", "out: 192.0.2.4 192.0.2.3 192.0.2.2", "in: 192.0.2.2 192.0.2.3 192.0.2.4",
+		"frames: 192.0.2.2 192.0.2.3 192.0.2.4", "name: 192.0.2.2 192.0.2.3 192.0.2.4",
+	} {
+		if got := topSorts[m.sort].name + ": " + strings.Join(names(m), " "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		m = after(m, key("s"))
+	}
+	if got := m.vteps()[2]; got.in != (rate{1, 500}) || got.out != (rate{9, 100}) || got.total != 10 {
+		t.Errorf("got %+v", got)
+	}
+	if got := m.lanes()[0]; got.in != (rate{7, 700}) || got.out != (rate{1, 100}) || got.total != 8 {
+		t.Errorf("got %+v", got)
+	}
+	// The next look is compared with this one, each side with itself.
+	next := m.now
+	next.at = next.at.Add(time.Second)
+	m = after(m, next)
+	for _, r := range append(m.vteps(), m.lanes()...) {
+		if r.in != (rate{}) || r.out != (rate{}) {
+			t.Errorf("nothing passed: got %+v", r)
+		}
 	}
 }
 
@@ -118,6 +193,8 @@ func TestTopSortsFiltersAndPauses(t *testing.T) {
 		{"s s s s s", "192.0.2.2 192.0.2.3"},
 		{"/ . 3 enter", "192.0.2.3"},
 		{"/ q enter", ""},
+		{"/ . 3 4 backspace enter", "192.0.2.3"},
+		{"/ backspace . 3", "192.0.2.3"},
 		{"/ . 3 esc", "192.0.2.2 192.0.2.3"},
 		{"/ . 3 enter esc", "192.0.2.2 192.0.2.3"},
 	} {
@@ -146,6 +223,14 @@ func TestTopSortsFiltersAndPauses(t *testing.T) {
 		t.Error("q does nothing")
 	} else if _, quit := cmd().(tea.QuitMsg); !quit {
 		t.Error("q does not quit")
+	}
+}
+
+func TestTopFindsNamesHoweverTheyAreTyped(t *testing.T) {
+	m := busyTop()
+	m.filter = "sPOOF"
+	if got := m.chosen(m.verdicts()); len(got) != 1 || got[0].name != "DropSpoofed" {
+		t.Errorf("got %+v", got)
 	}
 }
 
