@@ -54,8 +54,8 @@ func TestACacheHoldsWhatTheTablesWereMadeOf(t *testing.T) {
 		t.Errorf("head: got %+v, want %+v", c.cacheHead, want)
 	}
 	again := newWorld(t)
-	if err := c.keys(func(k *cachedKey) { again.in.put(k.Key, k.kv()) }); err != nil {
-		t.Error(err)
+	if err := c.keys(func(k *cachedKey) { again.in.put(k.Key, k.kv()) }); err != nil || len(again.in.bad) > 0 {
+		t.Errorf("%v; keys that cannot be used: %v", err, again.in.bad)
 	}
 	if diff := cmp.Diff(viewOf(again.tables()), viewOf(w.tables()), cmpNetip, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("tables, got- want+:\n%s", diff)
@@ -93,6 +93,72 @@ func TestACacheOfALaterFormatIsRefusedOfTheNextOneRead(t *testing.T) {
 	}
 	if _, err := parseCache(bytes.NewReader(withSum(`{"Format":1,"Keys":2}` + "\n" + `{"Key":"a","Value":{}}` + "\n"))); err == nil {
 		t.Error("a cache with a key too few: no error")
+	}
+}
+
+// Lines that are not as they are written here, by a later uvtep perhaps, say what
+// they say in JSON, and what is no JSON is refused.
+func TestACachesLinesAreJSON(t *testing.T) {
+	head := `{"Format":1,"Keys":1}` + "\n"
+	for line, want := range map[string]cachedKey{
+		`{"Key":"a","Created":1,"Rev":2,"Value":{}}`:              {"a", 1, 2, []byte(`{}`)},
+		`{"Key":"\u0061","Created":1,"Rev":2,"Value":{}}`:         {"a", 1, 2, []byte(`{}`)},
+		`{"Value":[1, 2],"Rev":2,"Key":"a","New":3,"Created":1}`:  {"a", 1, 2, []byte(`[1, 2]`)},
+		`{"Key":"a","Created":01,"Rev":2,"Value":{}}`:             {},
+		`{"Key":"a","Created":1,"Rev":2,"Value":{]}`:              {},
+		`{"Key":"a","Created":1,"Rev":2,"Value":{}} and the rest`: {},
+		`nothing`: {},
+	} {
+		var got []cachedKey
+		c, err := parseCache(bytes.NewReader(withSum(head + line + "\n")))
+		if err == nil {
+			err = c.keys(func(k *cachedKey) {
+				k.Value = bytes.Clone(k.Value)
+				got = append(got, *k)
+			})
+		}
+		if want.Key == "" {
+			if err == nil {
+				t.Errorf("%s: no error but %v", line, got)
+			}
+			continue
+		}
+		if diff := cmp.Diff(got, []cachedKey{want}); err != nil || diff != "" {
+			t.Errorf("%s: %v, got- want+:\n%s", line, err, diff)
+		}
+	}
+}
+
+// failing fails to read beyond some bytes.
+type failing struct {
+	*bytes.Reader
+	after int64
+}
+
+var errDisk = errors.New("the disk fails")
+
+func (f failing) Read(b []byte) (int, error) {
+	at, _ := f.Seek(0, io.SeekCurrent)
+	if at >= f.after && at < f.Size()-int64(sumLen) {
+		return 0, errDisk
+	}
+	return f.Reader.Read(b[:min(len(b), 16)])
+}
+
+func TestACacheThatCannotBeReadIsRefused(t *testing.T) {
+	b, _ := sampleCache(t)
+	for _, after := range []int64{0, 20, 300} {
+		if _, err := parseCache(failing{bytes.NewReader(b), after}); !errors.Is(err, errDisk) {
+			t.Errorf("after %d bytes: got %v", after, err)
+		}
+	}
+	c, err := parseCache(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.text = failing{bytes.NewReader(b), 300}
+	if err := c.keys(func(*cachedKey) {}); !errors.Is(err, errDisk) {
+		t.Errorf("the second time: got %v", err)
 	}
 }
 
