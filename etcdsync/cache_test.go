@@ -111,7 +111,7 @@ func TestACachesLinesAreJSON(t *testing.T) {
 	} {
 		var got []cachedKey
 		c, err := parseCache(bytes.NewReader(withSum(head + line + "\n")))
-		if err == nil {
+		if err == nil && want.Key != "" {
 			err = c.keys(func(k *cachedKey) {
 				k.Value = bytes.Clone(k.Value)
 				got = append(got, *k)
@@ -119,7 +119,7 @@ func TestACachesLinesAreJSON(t *testing.T) {
 		}
 		if want.Key == "" {
 			if err == nil {
-				t.Errorf("%s: no error but %v", line, got)
+				t.Errorf("%s: no error", line)
 			}
 			continue
 		}
