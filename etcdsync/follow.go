@@ -51,6 +51,10 @@ type FollowConfig struct {
 	// MassDeleteHold is how long a fresh list that lacks more than half of
 	// the rows is doubted, 0 means 60 seconds, negative not at all.
 	MassDeleteHold time.Duration
+	// Doubt, when not nil, is what the last Follow doubted when it ended, which
+	// goes on being doubted, and receives what this one does. The zero Doubt is
+	// none.
+	Doubt *Doubt
 	// Origins, when not nil, tells where rows come from while Follow runs, and
 	// after it.
 	Origins *Origins
@@ -85,8 +89,10 @@ func (s *Store) Follow(ctx context.Context, c FollowConfig) error {
 	}
 	f.in.counts = &s.counts
 	f.recall(c.Last, c.Resumed)
+	f.resume(c.Doubt)
 	f.run(ctx)
 	f.cache()
+	f.leave(c.Doubt)
 	return nil
 }
 

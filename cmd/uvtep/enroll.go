@@ -280,7 +280,7 @@ func tapAddrs(subnets ...netip.Prefix) []netip.Prefix {
 func (m *member) follow(ctx context.Context) error {
 	c := etcdsync.FollowConfig{
 		Network: m.network, NodeID: m.node, MAC: m.mac, Save: m.keepTables,
-		MassDeleteHold: hold(m.massDeleteHold), Publish: m.publish, Origins: &m.plane.origins,
+		MassDeleteHold: hold(m.massDeleteHold), Publish: m.publish, Doubt: new(etcdsync.Doubt), Origins: &m.plane.origins,
 	}
 	if c.Last = m.lastTables(); c.Last == nil {
 		select {
