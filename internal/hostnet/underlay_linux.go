@@ -34,6 +34,7 @@ type UnderlayOptions struct {
 	Silent bool
 
 	quiet bool // it is looked for once more: nothing is logged
+	waits bool // for an address that cannot be used yet
 }
 
 // Validate reports all faults of o at once. It looks at no interface.
@@ -84,27 +85,23 @@ func (h *Host) FindUnderlay(o UnderlayOptions) (Underlay, error) {
 }
 
 // AwaitUnderlay is FindUnderlay for a start, which may come as early as the
-// host's own: for as long as settleWait it waits for the address of a family
-// that is there but cannot be used yet.
+// host's own: for as long as settleWait it waits for an address that is there but
+// cannot be used yet, if there is no other to start from.
 func (h *Host) AwaitUnderlay(ctx context.Context, o UnderlayOptions) (Underlay, error) {
-	patience, cancel := context.WithTimeout(ctx, settleWait)
-	defer cancel()
+	patience := time.NewTimer(settleWait)
+	defer patience.Stop()
+	o.waits = true
 	for {
 		u, asks, err := h.findUnderlay(o)
-		if !asks {
-			return u, err
-		}
-		if patience.Err() != nil && ctx.Err() == nil {
-			if err == nil {
-				h.announce(u, true)
-			}
+		if !asks || !o.waits {
 			return u, err
 		}
 		o.quiet = true
 		select {
 		case <-ctx.Done():
 			return Underlay{}, ctx.Err()
-		case <-patience.Done():
+		case <-patience.C:
+			o.waits = false
 		case <-time.After(settleLook):
 		}
 	}
@@ -124,8 +121,8 @@ const (
 	settleLook = 50 * time.Millisecond
 )
 
-// findUnderlay chooses the underlay. asks says that it may have another address
-// in a moment.
+// findUnderlay chooses the underlay. asks says that there is none but may be in a
+// moment.
 func (h *Host) findUnderlay(o UnderlayOptions) (u Underlay, asks bool, err error) {
 	if err := o.Validate(); err != nil {
 		return Underlay{}, false, err
@@ -139,11 +136,13 @@ func (h *Host) findUnderlay(o UnderlayOptions) (u Underlay, asks bool, err error
 		return Underlay{}, slices.ContainsFunc(s, func(i iface) bool { return i.asks && !i.ours }), err
 	}
 	u, err = describe(p, o)
-	asks = p.iface.asks && !u.Addr6.IsValid()
-	if err == nil && !asks && u != o.Was && !o.Silent {
+	if err != nil {
+		return Underlay{}, p.iface.asks, err
+	}
+	if u != o.Was && !o.Silent {
 		h.announce(u, p.iface.up)
 	}
-	return u, asks, err
+	return u, false, nil
 }
 
 // describe turns a choice into an Underlay, with the public addresses of o.

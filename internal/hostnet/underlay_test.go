@@ -253,14 +253,37 @@ func TestAnUnderlayInUseKeepsItsAddresses(t *testing.T) {
 
 func TestWaitingForAnAddressEndsWithItsContext(t *testing.T) {
 	s := newSpace(t)
-	s.cable("eth0", 1500, "192.0.2.2/24")
+	s.cable("eth0", 1500)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	a, err := netlink.ParseAddr("2001:db8::2/64")
-	s.check(err)
-	s.check(s.nl.AddrAdd(s.link("eth0"), a)) // still asked about
+	s.askedAbout("eth0", "2001:db8::2/64")
 	if _, err := s.AwaitUnderlay(ctx, UnderlayOptions{Iface: []string{"eth0"}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
+
+// askedAbout gives an interface an address of which the kernel has yet to find out
+// whether it is somebody else's.
+func (s *space) askedAbout(name, cidr string) {
+	s.t.Helper()
+	a, err := netlink.ParseAddr(cidr)
+	s.check(err)
+	s.check(s.nl.AddrAdd(s.link(name), a))
+}
+
+// That may take for ever: nothing waits for it that can start from another address.
+func TestAStartDoesNotWaitForAnIPv6AddressWhereIPv4IsThere(t *testing.T) {
+	s := newSpace(t)
+	s.cable("eth0", 1500, "192.0.2.2/24")
+	s.askedAbout("eth0", "2001:db8::2/64")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // who waits hears of this
+	u, err := s.AwaitUnderlay(ctx, UnderlayOptions{Iface: []string{"eth0"}})
+	if err != nil || u.Addr != netip.MustParseAddr("192.0.2.2") || u.Addr6.IsValid() {
+		t.Errorf("got %+v, %v, want 192.0.2.2 at once", u, err)
+	}
+	if n := strings.Count(strings.Join(s.messages(), "\n"), "Using interface with name eth0 and address 192.0.2.2"); n != 1 {
+		t.Errorf("announced %d times: %q", n, s.messages())
 	}
 }
 
@@ -293,16 +316,14 @@ func TestAStartWaitsForAnIPv6AddressThatIsStillAskedAbout(t *testing.T) {
 		asked UnderlayOptions
 	}{
 		{"of a host of IPv6 alone", nil, UnderlayOptions{Iface: []string{"eth0"}}},
-		{"of a host of both", []string{"192.0.2.2/24"}, UnderlayOptions{Iface: []string{"eth0"}}},
 		{"asked for by itself", nil, UnderlayOptions{Iface: []string{"2001:db8::2"}}},
+		{"that others are to be told", []string{"192.0.2.2/24"}, UnderlayOptions{Iface: []string{"eth0"}, PublicIPv6: netip.MustParseAddr("2001:4860::8")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSpace(t)
 			s.cable("eth0", 1500, c.addrs...)
-			a, err := netlink.ParseAddr("2001:db8::2/64")
-			s.check(err)
-			s.check(s.nl.AddrAdd(s.link("eth0"), a))
+			s.askedAbout("eth0", "2001:db8::2/64")
 			if u, err := s.FindUnderlay(c.asked); err == nil && u.Addr6.IsValid() {
 				t.Errorf("got %+v at once, want nothing that cannot be used yet", u)
 			}
