@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -34,30 +35,36 @@ func (h *Host) pick(s []iface, o UnderlayOptions) (choice, error) {
 		return used, nil
 	}
 	c, err := h.byRule(s, o, defaults)
-	if err != nil && usable {
+	if usable && (err != nil || !c.iface.fits(o)) {
 		c, err = used, nil
 		c.mtu = routeMTU(defaults, c.iface.index)
 	}
 	return c, err
 }
 
-// byRule finds the interface by the first of o's rules that fits.
+// byRule finds the interface by the first of o's rules that leads to one with an
+// address, else by the first that leads to any.
 func (h *Host) byRule(s []iface, o UnderlayOptions, defaults []defaultRoute) (choice, error) {
 	if !o.asks() {
 		o.tell(h, "Determining IP address of default interface")
 		return byDefaultRoute(s, defaults)
 	}
-	c, ok := byName(s, o.Iface)
-	if !ok {
-		c, ok = byRegex(s, o)
-	}
-	if ok {
+	var bare choice
+	for c := range byAsking(s, o) {
 		c.mtu = routeMTU(defaults, c.iface.index)
-		return c, nil
+		if c.iface.fits(o) {
+			return c, nil
+		}
+		if bare.iface.name == "" {
+			bare = c
+		}
 	}
 	if o.CanReach.IsValid() {
 		o.tell(h, "Determining interface to use based on given address "+o.CanReach.String())
 		return h.byReach(s, o.CanReach)
+	}
+	if bare.iface.name != "" {
+		return bare, nil
 	}
 	asked := strings.Join(slices.Concat(o.Iface, o.IfaceRegex), ", ")
 	return choice{}, fmt.Errorf("underlay %q: %w; there are %s", asked, ErrNoLink, offer(s))
@@ -84,35 +91,48 @@ func byUse(s []iface, o UnderlayOptions) (choice, bool) {
 	return choice{iface: s[at]}, true
 }
 
-// byName finds the first of names, each the name of an interface or an address
-// on one.
-func byName(s []iface, names []string) (choice, bool) {
-	for _, n := range names {
-		a, _ := netip.ParseAddr(n)
-		at := slices.IndexFunc(s, func(i iface) bool {
-			return !i.ours && (i.name == n || a.IsValid() && i.has(a.Unmap()))
-		})
-		if at >= 0 {
-			return choice{iface: s[at], addr: a.Unmap()}, true
+// byAsking yields the interfaces that o asks for, those of the first name first.
+func byAsking(s []iface, o UnderlayOptions) iter.Seq[choice] {
+	return func(yield func(choice) bool) {
+		for _, n := range o.Iface {
+			if c, ok := byName(s, n); ok && !yield(c) {
+				return
+			}
+		}
+		for _, e := range o.IfaceRegex {
+			for _, c := range byRegex(s, regexp.MustCompile(e), o.Was) { // Validate has seen it
+				if !yield(c) {
+					return
+				}
+			}
 		}
 	}
-	return choice{}, false
 }
 
-// byRegex finds the first interface that the first fitting expression
-// describes: by one of its addresses, else by its name.
-func byRegex(s []iface, o UnderlayOptions) (choice, bool) {
-	for _, e := range o.IfaceRegex {
-		re := regexp.MustCompile(e) // Validate has seen it
-		if c, ok := byAddrRegex(s, re, o.Was); ok {
-			return c, true
-		}
-		at := slices.IndexFunc(s, func(i iface) bool { return !i.ours && re.MatchString(i.name) })
-		if at >= 0 {
-			return choice{iface: s[at]}, true
+// byName finds the interface of a name, or with an address.
+func byName(s []iface, n string) (choice, bool) {
+	a, _ := netip.ParseAddr(n)
+	at := slices.IndexFunc(s, func(i iface) bool {
+		return !i.ours && (i.name == n || a.IsValid() && i.has(a.Unmap()))
+	})
+	if at < 0 {
+		return choice{}, false
+	}
+	return choice{iface: s[at], addr: a.Unmap()}, true
+}
+
+// byRegex finds the interfaces that an expression describes: by one of their
+// addresses first, then by their names.
+func byRegex(s []iface, re *regexp.Regexp, was Underlay) (all []choice) {
+	if c, ok := byAddrRegex(s, re, was); ok {
+		all = append(all, c)
+	}
+	for _, i := range s {
+		if !i.ours && re.MatchString(i.name) {
+			all = append(all, choice{iface: i})
 		}
 	}
-	return choice{}, false
+	return all
 }
 
 // byAddrRegex finds the first interface with an address that fits; of several on

@@ -99,6 +99,10 @@ func (i iface) has(a netip.Addr) bool {
 	return slices.ContainsFunc(i.addrs, func(x addr) bool { return x.prefix.Addr() == a })
 }
 
+// fits reports whether the tunnel can start from the interface, or will in a moment
+// that o waits for.
+func (i iface) fits(o UnderlayOptions) bool { return len(i.addrs) > 0 || i.asks && o.waits }
+
 // all are the interface's addresses, the best first.
 func (i iface) all() []netip.Addr {
 	var out []netip.Addr

@@ -12,7 +12,8 @@ import (
 
 // UnderlayOptions says how to find the underlay. With none of the first three
 // set it is the interface of the default route. The ones set are tried in the
-// order Iface, IfaceRegex, CanReach; the first that fits wins.
+// order Iface, IfaceRegex, CanReach; the first that leads to an interface with an
+// address wins.
 type UnderlayOptions struct {
 	// Iface are names or addresses of interfaces.
 	Iface []string

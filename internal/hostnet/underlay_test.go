@@ -287,6 +287,47 @@ func TestAStartDoesNotWaitForAnIPv6AddressWhereIPv4IsThere(t *testing.T) {
 	}
 }
 
+// Of several that are named the first may be without an address, or have lost it.
+func TestAnUnderlayThatCannotBeUsedLeavesItToTheNext(t *testing.T) {
+	s := crossroads(t)
+	for name, o := range map[string]UnderlayOptions{
+		"a name":              {Iface: []string{"bare", "eth1"}},
+		"an expression":       {Iface: []string{"bare"}, IfaceRegex: []string{"^eth1$"}},
+		"an expression each":  {IfaceRegex: []string{"^bare$", "^eth1$"}},
+		"an address to reach": {Iface: []string{"bare"}, CanReach: netip.MustParseAddr("198.51.100.99")},
+	} {
+		for _, start := range []bool{true, false} {
+			find := s.FindUnderlay
+			if start {
+				find = func(o UnderlayOptions) (Underlay, error) { return s.AwaitUnderlay(t.Context(), o) }
+			}
+			if u, err := find(o); err != nil || u.Name != "eth1" {
+				t.Errorf("%s: got %+v, %v, want eth1", name, u, err)
+			}
+		}
+	}
+	used, err := s.FindUnderlay(UnderlayOptions{})
+	s.check(err)
+	if u, err := s.FindUnderlay(UnderlayOptions{Iface: []string{"bare"}, Was: used}); err != nil || u != used {
+		t.Errorf("with none but the one in use: got %+v, %v, want that one", u, err)
+	}
+}
+
+// The first one's address may come in a moment.
+func TestAStartWaitsForTheFirstOfTheInterfacesThatAreNamed(t *testing.T) {
+	s := newSpace(t)
+	s.cable("eth0", 1500)
+	s.cable("eth1", 1500, "198.51.100.7/24")
+	s.askedAbout("eth0", "2001:db8::2/64")
+	o := UnderlayOptions{Iface: []string{"eth0", "eth1"}}
+	if u, err := s.FindUnderlay(o); err != nil || u.Name != "eth1" {
+		t.Errorf("at once: got %+v, %v, want eth1", u, err)
+	}
+	if u, err := s.AwaitUnderlay(t.Context(), o); err != nil || u.Name != "eth0" {
+		t.Errorf("waiting: got %+v, %v, want eth0", u, err)
+	}
+}
+
 func TestUnderlayOptionsTellAllFaultsAtOnce(t *testing.T) {
 	o := UnderlayOptions{
 		IfaceRegex: []string{"eth[", "ok", "("},
