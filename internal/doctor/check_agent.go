@@ -85,7 +85,7 @@ func checkTAP(r *report, f *Facts) {
 		r.add(Warning, "stop the one that is no agent", "%s is open in %d programs: %s; frames go to either", t.Name, n, processes(f.Agent.Holders))
 	}
 	if !t.Link.Ours && running {
-		r.add(Note, "", "%s does not bear the alias uvtep: somebody named it otherwise", t.Name)
+		r.add(Note, "ip link set "+t.Name+" alias uvtep, if it is the agent's", "%s does not bear the alias uvtep: somebody named it otherwise", t.Name)
 	}
 	r.ok("%s is there and up", t.Name)
 }

@@ -61,7 +61,7 @@ func checkEtcd(r *report, f *Facts) {
 		}
 	}
 	if answer > 0 && f.Etcd.Err != nil {
-		r.add(Warning, "", "the subnets cannot be listed: %v", f.Etcd.Err)
+		r.add(Warning, "let the user read all below the prefix; docs/etcd.md has the role", "the subnets cannot be listed: %v", f.Etcd.Err)
 	}
 	if answer > 0 {
 		r.ok("etcd answers at %s", counted(answer, "endpoint"))

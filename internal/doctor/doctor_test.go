@@ -200,7 +200,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"a TAP that is down", func(f *Facts) { f.TAP.Link.Up = false }, "error tap", "uvtep.1 is down", "ip link set uvtep.1 up"},
 		{"a TAP not in its bridge", func(f *Facts) { f.TAP.Bridge = "br0" }, "error tap", "not in the bridge br0", "ip link set uvtep.1 master br0"},
 		{"a TAP of two programs", func(f *Facts) { f.Agent.Holders = append(f.Agent.Holders, hostnet.Process{PID: 8, Name: "qemu"}) }, "warning tap", "open in 2 programs: uvtep (process 100), qemu (process 8)", "stop"},
-		{"a TAP of another name", func(f *Facts) { f.TAP.Link.Ours = false }, "note tap", "alias", ""},
+		{"a TAP of another name", func(f *Facts) { f.TAP.Link.Ours = false }, "note tap", "alias", "ip link set uvtep.1 alias uvtep"},
 
 		{"NetworkManager", func(f *Facts) { f.Programs = []hostnet.Running{program("/usr/sbin/NetworkManager")} }, "warning tap-manager", "NetworkManager runs", "nmcli general reload"},
 		{"NetworkManager, told", func(f *Facts) {
@@ -257,6 +257,65 @@ func TestEachFaultIsFound(t *testing.T) {
 			f.Etcd.Records = append(f.Etcd.Records, etcdsync.SubnetRecord{Key: "10.10.9.0-24", Fault: "no JSON"})
 		}, "warning etcd", "10.10.9.0-24 cannot be used: no JSON", ""},
 		{"clocks that differ", func(f *Facts) { f.Etcd.Members[0].Ahead = -time.Hour }, "warning clock", "differ by 1h0m0s", "timedatectl"},
+
+		{"several hosts kept off", func(f *Facts) {
+			for i := range 4 {
+				p := f.Peers[0]
+				p.VTEP = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), 4789)
+				f.Peers = append(f.Peers, p)
+			}
+			f.Firewall = dropping(nftables.TableFamilyINet, "input", firewall.Input)
+		}, "error firewall", "comes from 192.0.2.2 and 4 other hosts on", ""},
+		{"three hosts kept off", func(f *Facts) {
+			for i := range 2 {
+				p := f.Peers[0]
+				p.VTEP = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), 4789)
+				f.Peers = append(f.Peers, p)
+			}
+			f.Firewall = dropping(nftables.TableFamilyINet, "input", firewall.Input)
+		}, "error firewall", "comes from 192.0.2.2, 192.0.2.10, 192.0.2.11 on", ""},
+		{"a firewall behind routing", func(f *Facts) { f.Firewall = dropping(nftables.TableFamilyINet, "late", firewall.Postrouting) }, "error firewall", "drops what is sent to 192.0.2.2", ""},
+		{"strict on the underlay, a host over IPv6", func(f *Facts) {
+			f.Peers[0].VTEP, f.Peers[0].Way.Dev, f.Sysctls["net/ipv4/conf/eth0/rp_filter"] = netip.MustParseAddrPort("[2001:db8::2]:4789"), "eth1", 1
+		}, "", "", ""},
+		{"strict on a TAP in a bridge", func(f *Facts) {
+			f.Peers[0].InnerDev, f.Sysctls["net/ipv4/conf/uvtep.1/rp_filter"], f.TAP.Bridge, f.TAP.Link.Bridge = "br0", 1, "br0", "br0"
+		}, "", "", ""},
+		{"a narrow route over IPv6 beside IPv4", func(f *Facts) {
+			f.Peers[0].VTEP, f.Peers[0].Way.MTU = netip.MustParseAddrPort("[2001:db8::2]:4789"), 1400
+		}, "", "", ""},
+		{"an underlay of IPv6 alone, too narrow by its header", func(f *Facts) {
+			f.Underlay.Addr, f.Underlay.Addr6 = netip.Addr{}, addr("2001:db8::1")
+			f.Links[0].Addrs = append(f.Links[0].Addrs, prefix("2001:db8::1/64"))
+		}, "warning mtu", "make 1520", "ip link set uvtep.1 mtu 1430"},
+		{"the underlay's IPv6 address gone", func(f *Facts) { f.Underlay.Addr6 = addr("2001:db8::1") }, "error underlay", "2001:db8::1, which the tunnel starts from", "dev eth0"},
+		{"another IPv6 address in etcd", func(f *Facts) { f.Etcd.Records[0].PublicIPv6 = addr("2001:db8::8") }, "error registration", "sends others to 2001:db8::8", ""},
+		{"another host's record", func(f *Facts) {
+			f.Etcd.Records = append(f.Etcd.Records, etcdsync.SubnetRecord{Key: "10.10.2.0-24", PublicIP: addr("192.0.2.2"), NodeID: strings.Repeat("b", 32)})
+		}, "", "", ""},
+		{"a host without a subnet, and without a record", func(f *Facts) { f.Etcd.Records, f.Agent.NoSubnet = nil, true }, "", "", ""},
+		{"a route of another uvtep", func(f *Facts) {
+			f.Routes = append(f.Routes, hostnet.SeenRoute{Route: hostnet.Route{Dst: prefix("10.10.7.0/24")}, Dev: "uvtep.2", Protocol: hostnet.RouteProtocol})
+		}, "", "", ""},
+		{"no IPv6 forwarding", func(f *Facts) {
+			f.Network.Own = append(f.Network.Own, prefix("fd00:1::/64"))
+			f.Sysctls["net/ipv6/conf/all/forwarding"] = 0
+		}, "error forwarding", "net.ipv6.conf.all.forwarding is off", "sysctl -w net.ipv6.conf.all.forwarding=1"},
+		{"no IPv6 forwarding, and no IPv6", func(f *Facts) { f.Sysctls["net/ipv6/conf/all/forwarding"] = 0 }, "", "", ""},
+		{"a bridge that is filtered for IPv6", func(f *Facts) {
+			f.TAP.Bridge, f.TAP.Link.Bridge, f.Sysctls["net/bridge/bridge-nf-call-ip6tables"] = "br0", "br0", 1
+		}, "warning bridge-nf", "bridge-nf-call-ip6tables is on", ""},
+		{"flannel beside it, down", func(f *Facts) {
+			f.Links = append(f.Links, hostnet.SeenLink{Name: "flannel.1", Kind: "vxlan"})
+		}, "", "", ""},
+		{"a small send buffer", func(f *Facts) { f.Agent.Send.Granted = 1 }, "warning buffers", "the send buffers have 1 bytes and not the 2097152", "sysctl -w net.core.wmem_max=2097152"},
+		{"large buffers to come", func(f *Facts) {
+			f.noAgent()
+			f.NetAdmin, f.Root, f.Sysctls["net/core/rmem_max"] = hostnet.ErrNoNetAdmin, false, enough
+		}, "error agent; note permission", "", ""},
+		{"drops told by the sockets and the agent", func(f *Facts) { f.Agent.Overrun, f.Sockets[0].Drops = 60, 50 }, "note drops", "dropped 60 datagrams", ""},
+		{"one drop", func(f *Facts) { f.Sockets[0].Drops = 1 }, "note drops", "dropped 1 datagram since", ""},
+		{"etcd answers, its keys do not", func(f *Facts) { f.Etcd.Err, f.Etcd.Records = errors.New("permission denied"), nil }, "warning etcd", "permission denied", "docs/etcd.md"},
 
 		{"no tables", func(f *Facts) { f.Agent.Revision = 0 }, "error tables", "no tables", ""},
 		{"stale tables", func(f *Facts) { f.Agent.Stale = "2026-01-31T11:00:00Z" }, "warning tables", "since 2026-01-31T11:00:00Z: it forwards by its tables of revision 42", "etcd"},
