@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +73,7 @@ ok       buffers         the sockets have the buffers they asked for
 ok       drops           no datagram was dropped for want of room
 ok       conntrack       the table of connections has room
 ok       peers           1 other host, and a way to each
+ok       echo            VXLAN gets through to 1 other host and back
 ok       etcd            etcd answers at 1 endpoint
 ok       clock           this host's clock is etcd's to within 30s
 ok       tables          the tables are etcd's, of revision N
@@ -97,8 +99,18 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 
 	unblock, err := h.Block(lab.Block{})
 	must(t, err)
-	doctorFinds(ctx, t, h, "a closed port", 4, [][4]string{{"error", "firewall", "drops what comes from 192.0.2.2 on UDP 4789: nftables inet lab1, chain input, hook input, rule ", "nft insert rule inet lab1 input udp dport 4789 accept"}})
+	unanswered := [4]string{"warning", "echo", "10.10.2.0/24 at 192.0.2.2:4789: VXLAN gets to the peer but its answers are dropped on the way back", "uvtep probe " + nodeOf(t, far)}
+	doctorFinds(ctx, t, h, "a closed port", 4, [][4]string{unanswered, {"error", "firewall", "drops what comes from 192.0.2.2 on UDP 4789: nftables inet lab1, chain input, hook input, rule ", "nft insert rule inet lab1 input udp dport 4789 accept"}})
 	must(t, unblock())
+
+	// The other host is half there: its port closed, its agent stopped.
+	unblock, err = far.Block(lab.Block{})
+	must(t, err)
+	doctorFinds(ctx, t, h, "a closed port at the other end", 3, [][4]string{{"warning", "echo", "10.10.2.0/24 at 192.0.2.2:4789: VXLAN is dropped on the way to the peer, but plain UDP passes", "uvtep doctor on that host"}})
+	must(t, unblock())
+	freeze(ctx, t, far.Agent)
+	doctorFinds(ctx, t, h, "an agent that hangs at the other end", 3, [][4]string{{"warning", "echo", "the peer's agent does not answer, but its host does", "uvtep doctor on that host"}})
+	must(t, far.Agent.Signal(syscall.SIGCONT))
 
 	must(t, h.SetMTU(h.TAP, 1500))
 	doctorFinds(ctx, t, h, "a TAP too wide", 3, [][4]string{

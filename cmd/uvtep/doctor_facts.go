@@ -46,6 +46,7 @@ func (e *examiner) gather(ctx context.Context) (*doctor.Facts, error) {
 	e.readRecords(ctx, o)
 	e.lookAtHost()
 	e.lookAtPeers(ctx)
+	e.askForEchoes(ctx)
 	e.lookAtPrograms()
 	return &e.f, nil
 }

@@ -234,7 +234,9 @@ func checkPeers(r *report, f *Facts) {
 	if n := f.Agent.Spoofed; f.Agent.many(n) {
 		r.add(Note, "two hosts may share a MAC address: uvtep subnets, uvtep endpoints list", "%s bore the MAC address of another host than the one that sent them, and were dropped", counted(int(n), "frame"))
 	}
-	r.ok("%s, and a way to each", counted(len(f.Peers), "other host"))
+	if f.Etcd.Err == nil || f.Agent.State == Answers {
+		r.ok("%s, and a way to each", counted(len(f.Peers), "other host"))
+	}
 }
 
 // many reports whether so many datagrams of a kind are more than a start brings

@@ -69,6 +69,7 @@ var checks = []check{
 	{"drops", checkDrops},
 	{"conntrack", checkConntrack},
 	{"peers", checkPeers},
+	{"echo", checkEcho},
 	{"etcd", checkEtcd},
 	{"clock", checkClock},
 	{"tables", checkTables},

@@ -65,6 +65,7 @@ func healthy() *Facts {
 			Name: "node b at 192.0.2.2", VTEP: netip.MustParseAddrPort("192.0.2.2:4789"), Subnets: []netip.Prefix{prefix("10.10.2.0/24")},
 			Way: hostnet.Way{Dev: "eth0", MTU: 1500, Next: addr("192.0.2.2")}, InnerDev: "uvtep.1", Life: etcdsync.Alive,
 		}},
+		Echoes: []Echo{{Peer: "10.10.2.0/24 at 192.0.2.2:4789", By: "192.0.2.2"}},
 		Etcd: Etcd{
 			Members: []etcdsync.Member{{Endpoint: "http://192.0.2.9:2379", Took: time.Millisecond, Cluster: 7, ClockKnown: true}},
 			Records: []etcdsync.SubnetRecord{{Key: "10.10.1.0-24", Subnet: prefix("10.10.1.0/24"), PublicIP: addr("192.0.2.1"), NodeID: strings.Repeat("a", 32), Revision: 9}},
@@ -235,6 +236,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"a silent host", func(f *Facts) { f.Peers[0].Way.Silent = true }, "warning peers", "does not answer on eth0", "ping 192.0.2.2"},
 		{"a silent router", func(f *Facts) { f.Peers[0].Way.Silent, f.Peers[0].Way.Next = true, addr("192.0.2.254") }, "warning peers", "the router 192.0.2.254", "ping 192.0.2.254"},
 		{"a host that is gone", func(f *Facts) { f.Peers[0].Life = etcdsync.Gone }, "note peers", "has no host record any more", "uvtep subnets release 10.10.2.0/24"},
+		{"a host that VXLAN does not get through to", func(f *Facts) { f.Echoes[0].Fault = "VXLAN is dropped on the way" }, "warning echo", "10.10.2.0/24 at 192.0.2.2:4789: VXLAN is dropped on the way", "uvtep probe 192.0.2.2"},
 		{"strangers", func(f *Facts) { f.Agent.Unknown = 1000 }, "note peers", "1000 datagrams came from senders that are no VTEPs", "tcpdump -ni eth0 udp port 4789"},
 		{"few strangers", func(f *Facts) { f.Agent.Unknown, f.Agent.Spoofed, f.Agent.Delivered = 9, 9, 0 }, "", "", ""},
 		{"borrowed MAC addresses", func(f *Facts) { f.Agent.Spoofed = 1000 }, "note peers", "1000 frames bore the MAC address of another host", ""},
@@ -341,6 +343,18 @@ func TestEachFaultIsFound(t *testing.T) {
 		}
 		if len(bad) > 0 && (!strings.Contains(bad[0].Text, c.text) || !strings.Contains(bad[0].Fix, c.fix)) {
 			t.Errorf("%s: got %+v, want %q, and the fix %q", c.name, bad[0], c.text, c.fix)
+		}
+	}
+}
+
+// Neither the agent nor etcd can say which hosts there are: that is not none.
+func TestHostsThatNobodyTellsOfAreNotCounted(t *testing.T) {
+	f := healthy()
+	f.noAgent()
+	f.Peers, f.Echoes, f.Etcd = nil, nil, Etcd{Err: errors.New("none")}
+	for _, x := range Examine(f) {
+		if x.Check == "peers" || x.Check == "echo" {
+			t.Errorf("got %+v", x)
 		}
 	}
 }

@@ -42,8 +42,9 @@ type Facts struct {
 	SubnetFile    hostnet.SubnetEnv
 	SubnetFileErr error
 
-	Peers []Peer
-	Etcd  Etcd
+	Peers  []Peer
+	Echoes []Echo // of some other hosts
+	Etcd   Etcd
 }
 
 // Agent is the agent of the host.
