@@ -89,7 +89,8 @@ var scaleTables = []scaleTable{
 		{"visible-p50-ms", "visible, median, ms"}, {"visible-p99-ms", "p99, ms"}, {"visible-max-ms", "the last, ms"}}},
 	{"a frame's way, µs; in brackets beside changes that the agent does not follow", "Scale/", []string{"/churn=0", "/churn=200", "/churn=1000"}, []column{
 		{"p50-µs", "median"}, {"noise-p50-µs", "(median)"}, {"p999-µs", "p99.9"}, {"noise-p999-µs", "(p99.9)"},
-		{"max-µs", "the last"}, {"noise-max-µs", "(the last)"}, {"lost", "lost"}, {"noise-lost", "(lost)"}}},
+		{"max-µs", "the last"}, {"noise-max-µs", "(the last)"}, {"stops/min", "waits over 1 ms a minute"}, {"noise-stops/min", "(waits)"},
+		{"lost", "lost"}, {"noise-lost", "(lost)"}}},
 	{"tables", "ScaleChange/", []string{""}, []column{{"ns/op", "a change, ns"}, {"B/op", "bytes allocated"}}},
 	{"tables", "ScaleLookup/", []string{""}, []column{{"ns/op", "a lookup, ns"}}},
 	{"etcd, an agent and second, nothing changes", "Fleet/", []string{""}, fleetColumns("idle-")},
