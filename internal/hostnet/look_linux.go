@@ -31,13 +31,9 @@ type SeenLink struct {
 
 // Links lists all interfaces.
 func (h *Host) Links() ([]SeenLink, error) {
-	links, err := dump(h.handle.LinkList)
+	links, as, err := h.interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
-	}
-	as, err := h.addrs()
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
+		return nil, err
 	}
 	out := make([]SeenLink, 0, len(links))
 	for _, l := range links {

@@ -28,19 +28,28 @@ type iface struct {
 // survey lists all interfaces with the addresses that could carry the tunnel,
 // in the kernel's order.
 func (h *Host) survey() ([]iface, error) {
-	links, err := dump(h.handle.LinkList)
+	links, as, err := h.interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
-	}
-	as, err := h.addrs()
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
+		return nil, err
 	}
 	s := make([]iface, 0, len(links))
 	for _, l := range links {
 		s = append(s, newIface(l.Attrs(), as))
 	}
 	return s, nil
+}
+
+// interfaces lists all interfaces, and all addresses.
+func (h *Host) interfaces() ([]netlink.Link, []addr, error) {
+	links, err := dump(h.handle.LinkList)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	as, err := h.addrs()
+	if err != nil {
+		return nil, nil, fmt.Errorf("list addresses: %w", err)
+	}
+	return links, as, nil
 }
 
 func newIface(l *netlink.LinkAttrs, as []addr) iface {
