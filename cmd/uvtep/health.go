@@ -64,16 +64,7 @@ func (v *vitals) ends(tap, why string) {
 
 // watch looks after the data path until ctx ends.
 func (v *vitals) watch(ctx context.Context) error {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			v.look()
-		}
-	}
+	return every(ctx, beatEvery, v.look)
 }
 
 // look looks whether a goroutine has been in one batch all the time.

@@ -69,16 +69,7 @@ func (t *trunk) listen() {
 // listenAgain tries the ports that are not bound again and again. Receiving is not
 // disturbed before one can be.
 func (t *trunk) listenAgain(ctx context.Context) error {
-	tick := time.NewTicker(listenEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			t.tryDeaf()
-		}
-	}
+	return every(ctx, listenEvery, t.tryDeaf)
 }
 
 func (t *trunk) tryDeaf() {

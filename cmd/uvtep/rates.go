@@ -33,16 +33,9 @@ type samples struct {
 
 // sample reads the counters now and then until ctx ends.
 func (p *plane) sample(ctx context.Context) error {
-	tick := time.NewTicker(sampleEvery)
-	defer tick.Stop()
-	for {
-		p.samples.add(p.read())
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	read := func() { p.samples.add(p.read()) }
+	read()
+	return every(ctx, sampleEvery, read)
 }
 
 func (p *plane) read() sample {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -216,4 +217,18 @@ func together(ctx context.Context, fs ...func(context.Context) error) error {
 		}
 	}
 	return first
+}
+
+// every calls f again and again, each time after a pause of d, until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) error {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			f()
+		}
+	}
 }
