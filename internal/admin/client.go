@@ -98,14 +98,21 @@ func (r request) send(ctx context.Context, socket string, patience time.Duration
 // other.
 const sameVersion = "use the `uvtep` that the agent was started with, or restart the agent with this one"
 
-// refused tells of an answer that is no answer. What an agent does not have is
-// in a newer one, or was in an older.
+// refused tells of an answer that is no answer, in the agent's words. What an
+// agent does not have is in a newer one, or was in an older.
 func (r request) refused(socket string, resp *http.Response) error {
 	path, _, _ := strings.Cut(r.path, "?")
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed {
 		return fmt.Errorf("agent at %s (%s) does not know %s %s: it is older or newer than this command; %s", socket, agentOf(resp), r.method, path, sameVersion)
 	}
-	return fmt.Errorf("agent at %s: %s: %s", socket, path, said(resp))
+	var f fault
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
+		return fmt.Errorf("agent at %s (%s): %s %s: %s; %s", socket, agentOf(resp), r.method, path, resp.Status, sameVersion)
+	}
+	if resp.StatusCode == http.StatusBadRequest { // of whoever asks, not of the agent
+		return errors.New(f.Error)
+	}
+	return fmt.Errorf("agent at %s: %s", socket, f.Error)
 }
 
 // agentOf is the version of the agent that an answer is from.
@@ -115,15 +122,6 @@ func agentOf(resp *http.Response) string {
 		return "of an unknown version"
 	}
 	return "uvtep " + v
-}
-
-// said is what the agent says of a request that it refused.
-func said(resp *http.Response) string {
-	var f fault
-	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
-		return resp.Status
-	}
-	return fmt.Sprintf("%s (%s)", f.Error, resp.Status)
 }
 
 // explain says what to do about a socket that cannot be reached.
@@ -136,7 +134,7 @@ func explain(socket string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return unreached{fmt.Sprintf("not allowed to open %s: %s", socket, advice(socket)), err}
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("agent at %s does not answer: %w; its log may say why, else restart it", socket, err)
+		return unreached{fmt.Sprintf("the agent at %s does not answer: `kill -CONT` it if it was stopped; else its log may say why, or restart it", socket), err}
 	}
 	return fmt.Errorf("agent at %s: %w; is it an agent's socket?", socket, err)
 }

@@ -45,7 +45,7 @@ func TestAQuestionHasABody(t *testing.T) {
 	if err := Ask(t.Context(), socket, "/v1/length", long, &n); err != nil || n != len(long) {
 		t.Errorf("got %d, %v, want %d", n, err, len(long))
 	}
-	if err := Ask(t.Context(), socket, "/v1/length", []string{}, &n); err == nil || !strings.Contains(err.Error(), "say something (400") {
+	if err := Ask(t.Context(), socket, "/v1/length", []string{}, &n); err == nil || err.Error() != "say something" {
 		t.Errorf("got %v, want what the agent said", err)
 	}
 }
@@ -79,10 +79,10 @@ func TestAStreamLastsUntilOneOfBothEndsIt(t *testing.T) {
 			}
 		}}, nil
 	}}})
-	if _, err := Stream(t.Context(), socket, "/v1/words?bad=1"); err == nil || !strings.Contains(err.Error(), "no bad words (400") {
+	if _, err := Stream(t.Context(), socket, "/v1/words?bad=1"); err == nil || err.Error() != "no bad words" {
 		t.Errorf("got %v, want what the agent said", err)
 	}
-	if _, err := Stream(t.Context(), socket, "/v1/words?many=1"); err == nil || !strings.Contains(err.Error(), "too many listen; end one (503") {
+	if _, err := Stream(t.Context(), socket, "/v1/words?many=1"); err == nil || !strings.HasSuffix(err.Error(), socket+": too many listen; end one") {
 		t.Errorf("got %v, want what the agent said", err)
 	}
 	begin := func() (io.ReadCloser, *bufio.Reader) {
