@@ -37,7 +37,7 @@ var commandMasks = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "NODE"},
 	{regexp.MustCompile(`uvtep dev, up \S+`), "uvtep dev, up TIME"},
 	{regexp.MustCompile(`leased for \S+; host record for \d+s`), "leased for TIME; host record for TIME"},
-	{regexp.MustCompile(`heard up to revision \d+ [\d.]+s ago`), "heard up to revision N N seconds ago"},
+	{regexp.MustCompile(`heard up to revision \d+, [\d.]+s ago`), "heard up to revision N, N seconds ago"},
 	{regexp.MustCompile(`(revision|rev) \d+`), "$1 N"},
 	{regexp.MustCompile(`used \d+/\d+/\d+`), "used N/N/N"},
 	{regexp.MustCompile(`used \d+/\d+`), "used N/N"},

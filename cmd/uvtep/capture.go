@@ -163,7 +163,7 @@ func (f *captureFlags) run(cmd *cobra.Command) error {
 	fmt.Fprintln(cmd.ErrOrStderr(), "capturing; ^C ends it")
 	t := &tallying{captured: out}
 	err = errors.Join(f.copy(ctx, in, t), t.finish())
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d frames captured, %d lost for want of room\n", t.frames, t.lost)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s captured, %d lost for want of room\n", counted(int(t.frames), "frame"), t.lost)
 	return err
 }
 

@@ -22,7 +22,7 @@ type captureFile struct {
 func createCapture(path string) (*captureFile, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; say with -w where frames may be written", err)
 	}
 	return &captureFile{bufio.NewWriter(f), f.Close}, nil
 }

@@ -22,7 +22,7 @@ func (e *explainFlags) fromFile(cmd *cobra.Command, outer explainFrame) ([]expla
 	if e.pcap != "-" {
 		f, err := os.Open(e.pcap)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w; say with --pcap which file has the frames", err)
 		}
 		defer func() { _ = f.Close() }()
 		in = f

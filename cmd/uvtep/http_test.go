@@ -132,7 +132,7 @@ func TestThePageTellsWhatStatusTells(t *testing.T) {
 	}
 	for _, want := range []string{
 		"<h1>uvtep</h1>\n<strong class=\"state good\">ready</strong>", "1.2, up 1d2h", "0123456789abcdef0123456789abcdef", "eth0, 192.0.2.1, mtu 1500",
-		"connected, heard up to revision 17 0.4s ago", "<h2>uvtep.1</h2>", "10.10.0.0/16, VNI 1, port 4789", "10.10.1.0/24, leased for 23h59m",
+		"connected, heard up to revision 17, 0.4s ago", "<h2>uvtep.1</h2>", "10.10.0.0/16, VNI 1, port 4789", "10.10.1.0/24, leased for 23h59m",
 		`<td class="mono">192.0.2.2:4789</td><td class="mono">10.10.2.0/24</td><td class="n">1234</td><td class="n">98000</td><td class="n">0</td>`,
 		"<td>Forward</td><td class=\"n\">1234</td><td class=\"n\">98765</td>", "<td>DropUnknownVTEP</td>", "12.3k frames/s", "tso udp_gro",
 		"<li>key &#34;&lt;script&gt;alert(1)&lt;/script&gt;&#34; is bad</li>", "1 peer",

@@ -110,7 +110,7 @@ func (e etcdStatus) state() string {
 	case !e.Connected:
 		return fmt.Sprintf("away since %s, heard up to revision %d", e.AwaySince.Format(time.TimeOnly), e.Revision)
 	}
-	return fmt.Sprintf("connected, heard up to revision %d %.1fs ago", e.Revision, *e.LagSeconds)
+	return fmt.Sprintf("connected, heard up to revision %d, %.1fs ago", e.Revision, *e.LagSeconds)
 }
 
 // tenure is the subnet and how long it lasts if nobody renews it.

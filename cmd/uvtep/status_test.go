@@ -41,7 +41,7 @@ func TestAStatusIsOneScreen(t *testing.T) {
 	const want = `uvtep 1.2, up 1d2h
   node       0123456789abcdef0123456789abcdef
   underlay   eth0, 192.0.2.1, mtu 1500
-  etcd       connected, heard up to revision 17 0.4s ago; http://192.0.2.9:2379
+  etcd       connected, heard up to revision 17, 0.4s ago; http://192.0.2.9:2379
 uvtep.1
   network    10.10.0.0/16, vni 1, port 4789
   tap        8a:2a:89:4d:b0:31, mtu 1450
