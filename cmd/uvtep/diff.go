@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -93,9 +92,7 @@ func (d *differ) print(w io.Writer, r *reading, ds []difference) error {
 		if v.Etcd = (sideView{r.etcd != nil && !r.cached, r.cached, r.revision()}); r.agent != nil {
 			v.Agent = sideView{Read: true, Revision: r.agent.Revision}
 		}
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+		return printJSON(w, v)
 	}
 	for _, x := range ds {
 		if _, err := fmt.Fprintln(w, x); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -63,9 +62,7 @@ func newDoctor() *cobra.Command {
 
 func printFindings(w io.Writer, found []doctor.Finding, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
+		return printJSON(w, struct {
 			Worst    doctor.Severity  `json:"worst"`
 			Findings []doctor.Finding `json:"findings"`
 		}{doctor.Worst(found), found})

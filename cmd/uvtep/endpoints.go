@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -46,9 +45,7 @@ func newEndpointsList() *cobra.Command {
 					return err
 				}
 				if asJSON {
-					enc := json.NewEncoder(cmd.OutOrStdout())
-					enc.SetIndent("", "  ")
-					return enc.Encode(stationViews(list))
+					return printJSON(cmd.OutOrStdout(), stationViews(list))
 				}
 				return printStations(cmd.OutOrStdout(), list)
 			})

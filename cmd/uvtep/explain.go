@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -153,7 +152,7 @@ func (e *explainFlags) question(cmd *cobra.Command, args []string) ([]explainFra
 	}
 	b, err := hex.DecodeString(strings.NewReplacer(" ", "", ":", "", "\n", "", "\t", "").Replace(strings.TrimPrefix(args[0], "0x")))
 	if err != nil {
-		return nil, usageError{fmt.Errorf("the frame is not in hexadecimal: %w", err)}
+		return nil, usageError{fmt.Errorf("the frame is not in hexadecimal: %w; see `uvtep explain --help` for words instead", err)}
 	}
 	if e.from == fromWire && e.given("vni") {
 		return []explainFrame{e.inner(b, outer)}, nil
@@ -259,9 +258,7 @@ func (e *explainFlags) ask(cmd *cobra.Command, frames []explainFrame) error {
 		all, frames = append(all, a.Ways...), frames[n:]
 	}
 	if e.asJSON {
-		enc := json.NewEncoder(cmd.OutOrStdout())
-		enc.SetIndent("", "  ")
-		return enc.Encode(all)
+		return printJSON(cmd.OutOrStdout(), all)
 	}
 	return printWays(cmd.OutOrStdout(), all)
 }

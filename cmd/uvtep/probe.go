@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -126,9 +125,7 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 func (f *probeFlags) print(cmd *cobra.Command, results []*probeResult) error {
 	switch {
 	case f.json:
-		enc := json.NewEncoder(cmd.OutOrStdout())
-		enc.SetIndent("", "  ")
-		return enc.Encode(results)
+		return printJSON(cmd.OutOrStdout(), results)
 	case f.all:
 		return printProbes(cmd.OutOrStdout(), results)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -31,9 +30,7 @@ func newSubnets() *cobra.Command {
 					return err
 				}
 				if asJSON {
-					enc := json.NewEncoder(cmd.OutOrStdout())
-					enc.SetIndent("", "  ")
-					return enc.Encode(subnetViews(list))
+					return printJSON(cmd.OutOrStdout(), subnetViews(list))
 				}
 				return printSubnets(cmd.OutOrStdout(), list)
 			})

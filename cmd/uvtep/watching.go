@@ -100,5 +100,6 @@ func onColours(w io.Writer) bool { return onTerminal(w) && os.Getenv("NO_COLOR")
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false) // it is no part of a page: > is >
 	return enc.Encode(v)
 }
