@@ -39,6 +39,16 @@ var commandMasks = []struct {
 	{regexp.MustCompile(`leased for \S+; host record for \d+s`), "leased for TIME; host record for TIME"},
 	{regexp.MustCompile(`heard up to revision \d+, [\d.]+s ago`), "heard up to revision N, N seconds ago"},
 	{regexp.MustCompile(`(revision|rev) \d+`), "$1 N"},
+	{regexp.MustCompile(`"(lease|age_seconds|expires_in_seconds|created_revision|revision)": [^,\n]+`), `"$1": N`},
+	{regexp.MustCompile(`(?m)^( +)([A-Z]\w+|datagrams sent|messages|system calls|too big|no room|refused|overrun|plain echoes \w+|conflicts)( +\d+)+ *$`), "$1$2 N"},
+	{regexp.MustCompile(`(?m)^ +\d+( +\d+){5}\n`), ""},                     // a lane: as many as the machine has
+	{regexp.MustCompile(` {2,}(frames|bytes|count)( out| in|)`), "  $1$2"}, // how wide columns are
+	{regexp.MustCompile(`(?m)  [0-9a-f]{12}(  yes +vxlan +1 +\S+) .*`), "  NODE$1 AGE LEFT N"},
+	{regexp.MustCompile(`AGE +LEFT +CREATED`), "AGE LEFT CREATED"},
+	{regexp.MustCompile(`192\.0\.2\.1:\d{5}`), "192.0.2.1:PORT"},
+	{regexp.MustCompile(`0x[0-9a-f]{8} chose port \d+`), "HASH chose PORT"},
+	{regexp.MustCompile(`[\d.]+/[\d.]+/[\d.]+/[\d.]+ +`), "TIMES "},
+	{regexp.MustCompile(`MDEV MS +`), "MDEV MS "},
 	{regexp.MustCompile(`used \d+/\d+/\d+`), "used N/N/N"},
 	{regexp.MustCompile(`used \d+/\d+`), "used N/N"},
 	{regexp.MustCompile(`age \d+sec`), "age Nsec"},
