@@ -133,6 +133,21 @@ func linkIsThatOfIproute2(ctx context.Context, t *testing.T, h, twin *lab.Host) 
 	if theirs != ours {
 		t.Errorf("link:\n%s, ip has\n%s", ours, theirs)
 	}
+	// The kernel's own counters of the TAP, once no report of its own comes between.
+	eventually(ctx, t, "link -s is ip's", func() (bool, string) {
+		_, after, _ := strings.Cut(programOn(ctx, t, h, "ip -s link show dev %s", h.TAP), "    RX:")
+		_, said, _ := strings.Cut(uvtep(ctx, t, h, "link", "-s"), "    RX:")
+		want, got := strings.Split("    RX:"+after, "\n"), strings.Split("    RX:"+said, "\n")
+		for i := range 4 {
+			if strings.TrimRight(want[i], " ") != got[i] {
+				return false, fmt.Sprintf("got %q, ip has %q", got[i], want[i])
+			}
+		}
+		var theirs, ours []struct{ Stats64 map[string]map[string]uint64 }
+		must(t, json.Unmarshal([]byte(uvtep(ctx, t, h, "link", "-s", "-j")), &ours), json.Unmarshal([]byte(programOn(ctx, t, h, "ip -s -j link show dev %s", h.TAP)), &theirs))
+		diff := cmp.Diff(theirs, ours)
+		return diff == "" && ours[0].Stats64["tx"]["packets"] > 0, diff
+	})
 	type link []struct {
 		Linkinfo struct {
 			Kind string         `json:"info_kind"`

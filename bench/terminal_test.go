@@ -101,6 +101,16 @@ func TestColoursAreForTerminalsAlone(t *testing.T) {
 	}
 }
 
+func TestPcapngIsNotForATerminal(t *testing.T) {
+	l, ctx := newNetwork(t, lab.Config{Hosts: 1})
+	x := onTerminal(ctx, t, nil, "capture", "-w", "-", "--admin-socket", l.Hosts[0].AdminSocket)
+	_ = x.Wait()
+	<-x.gone
+	if out := x.shown(); x.ProcessState.ExitCode() != 2 || !strings.Contains(out, "uvtep capture -w - | wireshark") {
+		t.Errorf("got %d, %q", x.ProcessState.ExitCode(), out)
+	}
+}
+
 func TestTopOnATerminal(t *testing.T) {
 	l, ctx := newNetwork(t, lab.Config{Hosts: 2})
 	h := l.Hosts[0]

@@ -172,6 +172,8 @@ func (f *captureFlags) sink(stdout io.Writer) (captured, error) {
 	switch {
 	case f.file == "":
 		return &captureLines{w: stdout}, nil
+	case f.file == "-" && onTerminal(stdout):
+		return nil, usageError{errors.New("-w - on a terminal: pcapng is not to be read by people; pipe it on, as in `uvtep capture -w - | wireshark -k -i -`, or leave -w out")}
 	case f.file == "-":
 		return &captureFile{w: bufio.NewWriter(stdout), end: func() error { return nil }}, nil
 	case f.ring > 0:

@@ -25,7 +25,7 @@ func newLink() *cobra.Command {
 }
 
 func newLinkShow(use, short string) *cobra.Command {
-	l, details := new(looking), false
+	l, details, stats := new(looking), false, false
 	c := &cobra.Command{
 		Use:   use,
 		Short: short,
@@ -38,6 +38,11 @@ func newLinkShow(use, short string) *cobra.Command {
 				var all each[linkView]
 				if err := admin.Get(cmd.Context(), l.socket, linkPath, &all); err != nil {
 					return err
+				}
+				for i := range all {
+					if !stats {
+						all[i].Stats = nil
+					}
 				}
 				if l.asJSON {
 					return printJSON(w, ipLinksOf(all))
@@ -53,6 +58,7 @@ func newLinkShow(use, short string) *cobra.Command {
 	}
 	l.register(c.Flags())
 	c.Flags().Lookup("json").Usage = "print JSON, a list as ip's, details too"
+	c.Flags().BoolVarP(&stats, "stats", "s", false, "print what the kernel has counted on the TAP: RX came out of the tunnel, TX goes into it")
 	c.Flags().BoolVarP(&details, "details", "d", false, "print every source port, and the rules that frames are held to")
 	return c
 }

@@ -14,6 +14,9 @@ import (
 func printLink(w io.Writer, v linkView, details bool) error {
 	b := new(strings.Builder)
 	fmt.Fprintln(b, vxlanLine(v, details))
+	if v.Stats != nil {
+		v.Stats.print(b)
+	}
 	line := func(name, format string, a ...any) { fmt.Fprintf(b, "  %-12s %s\n", name, fmt.Sprintf(format, a...)) }
 	line("tap", "%s", v.Name)
 	line("index", "%d", v.Index)

@@ -44,6 +44,7 @@ type linkView struct {
 	SendBuffer   bufferView             `json:"send_buffer"`
 	Rules        rulesView              `json:"rules"`
 	Paths        map[netip.Addr]int     `json:"narrow_paths,omitempty"` // bytes of outer IP, by VTEP
+	Stats        *stats64               `json:"stats64,omitempty"`
 }
 
 type portRange struct {
@@ -81,11 +82,16 @@ type rulesView struct {
 	SourceIP    string `json:"source_ip"`
 }
 
-// view tells what the data path uses now.
+// view tells what the data path uses now, and what the kernel has counted; the
+// latter only while there is a TAP.
 func (p *plane) view() linkView {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.linkNow()
+	v := p.linkNow()
+	p.mu.Unlock()
+	if c, err := p.host.Counters(v.Name); err == nil {
+		v.Stats = stats64Of(c)
+	}
+	return v
 }
 
 // linkNow is view with mu held.
