@@ -34,23 +34,27 @@ type vitals struct {
 	beats    beating
 
 	mu     sync.Mutex
-	idle   map[string]idleness // of TAPs that are not served, by name; guarded by mu, as all below
+	idle   map[string]idleness // of TAPs that are or were not served, by name; guarded by mu, as all below
 	last   []uint64            // at the last look
 	still  []int               // how many looks each was in one batch
 	hanged string
 }
 
-// idleness is why a TAP is not served, and since when.
+// idleness is why a TAP is not served, and since when; one that is served for less
+// than idleGrace in between has not come back.
 type idleness struct {
-	why   string
-	since time.Time
+	why         string
+	since, back time.Time // back: it is served since then; zero: it is not
 }
 
 // begins says that a TAP is served, ends that it is not and why.
 func (v *vitals) begins(tap string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.idle, tap)
+	if i, ok := v.idle[tap]; ok {
+		i.back = time.Now()
+		v.idle[tap] = i
+	}
 }
 
 func (v *vitals) ends(tap, why string) {
@@ -59,7 +63,11 @@ func (v *vitals) ends(tap, why string) {
 	if v.idle == nil {
 		v.idle = make(map[string]idleness)
 	}
-	v.idle[tap] = idleness{why, time.Now()}
+	i := idleness{why: why, since: time.Now()}
+	if was := v.idle[tap]; i.since.Sub(was.back) < idleGrace {
+		i.since = was.since
+	}
+	v.idle[tap] = i
 }
 
 // watch looks after the data path until ctx ends.
@@ -92,7 +100,7 @@ func (v *vitals) sick() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, tap := range slices.Sorted(maps.Keys(v.idle)) {
-		if i := v.idle[tap]; time.Since(i.since) >= idleGrace {
+		if i := v.idle[tap]; i.back.IsZero() && time.Since(i.since) >= idleGrace {
 			return fmt.Errorf("the data path of %s does not run: %s", tap, i.why)
 		}
 	}

@@ -71,7 +71,7 @@ func TestADataPathThatDoesNotRunIsNotWell(t *testing.T) {
 	if err := v.sick(); err != nil {
 		t.Errorf("a moment later: %v", err)
 	}
-	v.idle["uvtep.1"] = idleness{v.idle["uvtep.1"].why, time.Now().Add(-idleGrace)}
+	v.idle["uvtep.1"] = idleness{why: v.idle["uvtep.1"].why, since: time.Now().Add(-idleGrace)}
 	if err := v.sick(); err == nil || !strings.Contains(err.Error(), "uvtep.1 does not run: it is being opened anew") {
 		t.Errorf("got %v", err)
 	}

@@ -80,6 +80,22 @@ func TestHealthBearsWithATAPThatIsMadeAnew(t *testing.T) {
 		if got := get(h, "GET", "/healthz"); got.Code != 200 {
 			t.Errorf("of two, the one that is back: got %d %q", got.Code, got.Body)
 		}
+		// One that is made anew again and again does not come back.
+		for range 2 * idleGrace / (500 * time.Millisecond) {
+			w.begins("uvtep.2")
+			time.Sleep(100 * time.Millisecond)
+			w.ends("uvtep.2", "it is being opened anew")
+			time.Sleep(400 * time.Millisecond)
+		}
+		if got := get(h, "GET", "/healthz"); got.Code != 503 || !strings.Contains(got.Body.String(), "uvtep.2") {
+			t.Errorf("one that comes and goes: got %d %q", got.Code, got.Body)
+		}
+		w.begins("uvtep.2")
+		time.Sleep(idleGrace)
+		w.ends("uvtep.2", "it is being opened anew")
+		if got := get(h, "GET", "/healthz"); got.Code != 200 {
+			t.Errorf("once more, after some time: got %d %q", got.Code, got.Body)
+		}
 	})
 }
 

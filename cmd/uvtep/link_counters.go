@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/vishvananda/netlink"
+	"github.com/uvtep/uvtep/internal/hostnet"
 )
 
 // stats64 is what the kernel has counted on the TAP, under iproute2's names. What
@@ -34,10 +34,10 @@ type countStats struct {
 	Dropped uint64 `json:"dropped"`
 }
 
-func stats64Of(s netlink.LinkStatistics64) *stats64 {
+func stats64Of(c hostnet.Counters) *stats64 {
 	return &stats64{
-		rxStats{countStats{s.RxBytes, s.RxPackets, s.RxErrors, s.RxDropped}, s.RxOverErrors, s.Multicast, s.RxMissedErrors},
-		txStats{countStats{s.TxBytes, s.TxPackets, s.TxErrors, s.TxDropped}, s.TxCarrierErrors, s.Collisions},
+		rxStats{countStats{c.RxBytes, c.RxPackets, c.RxErrors, c.RxDropped}, c.RxOver, c.Multicast, c.RxMissed},
+		txStats{countStats{c.TxBytes, c.TxPackets, c.TxErrors, c.TxDropped}, c.TxCarrier, c.Collisions},
 	}
 }
 

@@ -113,6 +113,15 @@ func (f *Facts) noAgent() {
 	f.Sockets, f.TAP.MTU = nil, 0
 }
 
+// morePeers adds hosts like the first, at 192.0.2.10 and after.
+func (f *Facts) morePeers(n int) {
+	for i := range n {
+		p := f.Peers[0]
+		p.VTEP = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), 4789)
+		f.Peers = append(f.Peers, p)
+	}
+}
+
 // program is a program of some name with arguments.
 func program(args ...string) hostnet.Running {
 	name := args[0][strings.LastIndexByte(args[0], '/')+1:]
@@ -261,19 +270,11 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"clocks that differ", func(f *Facts) { f.Etcd.Members[0].Ahead = -time.Hour }, "warning clock", "differ by 1h0m0s", "timedatectl"},
 
 		{"several hosts kept off", func(f *Facts) {
-			for i := range 4 {
-				p := f.Peers[0]
-				p.VTEP = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), 4789)
-				f.Peers = append(f.Peers, p)
-			}
+			f.morePeers(4)
 			f.Firewall = dropping(nftables.TableFamilyINet, "input", firewall.Input)
 		}, "error firewall", "comes from 192.0.2.2 and 4 other hosts on", ""},
 		{"three hosts kept off", func(f *Facts) {
-			for i := range 2 {
-				p := f.Peers[0]
-				p.VTEP = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), 4789)
-				f.Peers = append(f.Peers, p)
-			}
+			f.morePeers(2)
 			f.Firewall = dropping(nftables.TableFamilyINet, "input", firewall.Input)
 		}, "error firewall", "comes from 192.0.2.2, 192.0.2.10, 192.0.2.11 on", ""},
 		{"a firewall behind routing", func(f *Facts) { f.Firewall = dropping(nftables.TableFamilyINet, "late", firewall.Postrouting) }, "error firewall", "drops what is sent to 192.0.2.2", ""},

@@ -1,13 +1,21 @@
 package hostnet
 
-import "github.com/vishvananda/netlink"
+// Counters are what the kernel has counted on an interface since it was made
+// (struct rtnl_link_stats64). Received is what came out of it into the kernel.
+type Counters struct {
+	RxBytes, RxPackets, RxErrors, RxDropped, RxOver, RxMissed, Multicast uint64
+	TxBytes, TxPackets, TxErrors, TxDropped, TxCarrier, Collisions       uint64
+}
 
-// Counters returns what the kernel has counted on an interface since it was made
-// (struct rtnl_link_stats64): received is what came out of it into the kernel.
-func (h *Host) Counters(name string) (netlink.LinkStatistics64, error) {
+// Counters reads those of an interface.
+func (h *Host) Counters(name string) (Counters, error) {
 	a, err := h.attrs(name)
 	if err != nil || a.Statistics == nil {
-		return netlink.LinkStatistics64{}, err
+		return Counters{}, err
 	}
-	return netlink.LinkStatistics64(*a.Statistics), nil
+	s := a.Statistics
+	return Counters{
+		s.RxBytes, s.RxPackets, s.RxErrors, s.RxDropped, s.RxOverErrors, s.RxMissedErrors, s.Multicast,
+		s.TxBytes, s.TxPackets, s.TxErrors, s.TxDropped, s.TxCarrierErrors, s.Collisions,
+	}, nil
 }
