@@ -28,8 +28,6 @@ const (
 	// maxAsks is how many questions are asked at once, of which there is one a
 	// second: all that an earlier run announced is silent for the same time.
 	maxAsks = 1000
-	// refusedAgain is how often a station that is not announced is told of.
-	refusedAgain = 540 * time.Second
 )
 
 // roster is which stations are behind this host, in one network, and what is to
@@ -51,9 +49,8 @@ type roster struct {
 	contested map[ether.Addr]struct{}   // they have addresses that are others'
 	lost      bool                      // a station is elsewhere now, or so it seems
 	past      *restless
-	aged      time.Time // when age was called last
-	full      bool      // there were too many stations, and that was said
-	crowded   bool      // a station had too many addresses, and that was said
+	full      bool // there were too many stations, and that was said
+	crowded   bool // a station had too many addresses, and that was said
 	refused   map[ether.Addr]time.Time
 }
 
@@ -113,7 +110,7 @@ func (r *roster) admit(mac ether.Addr, now time.Time) *resident {
 	case known && e.Origin != fdb.Endpoint:
 		r.refuse(mac, e, now)
 		return nil
-	case known && r.past.frozen(mac, now): // where nobody has it, it may be
+	case r.past.frozen(mac, now):
 		return nil
 	case len(r.stations) >= maxResidents:
 		if !r.full {
@@ -141,7 +138,7 @@ func (r *roster) admit(mac ether.Addr, now time.Time) *resident {
 // refuse tells of a station with an address that etcd binds to another host for
 // good (RFC 7432 §15.2).
 func (r *roster) refuse(mac ether.Addr, e fdb.Entry, now time.Time) {
-	if at, told := r.refused[mac]; told && now.Sub(at) < refusedAgain || len(r.refused) >= maxResidents {
+	if at, told := r.refused[mac]; told && now.Sub(at) < holdDown || len(r.refused) >= maxResidents {
 		return
 	}
 	r.refused[mac] = now
@@ -152,12 +149,11 @@ func (r *roster) refuse(mac ether.Addr, e fdb.Entry, now time.Time) {
 // moved notes that a station came from another host or went to one, and reports
 // whether that is too often: then it is on both, and left where it is.
 func (r *roster) moved(mac ether.Addr, e fdb.Entry, now time.Time) (frozen bool) {
-	hold := r.past.moved(mac, now)
-	if hold == 0 {
+	if !r.past.moved(mac, now) {
 		return false
 	}
 	r.alarm.Error().Stringer("vni", r.vni).Stringer("mac", mac).Strs("hosts", []string{r.name, e.VTEP.To.Addr().String()}).
-		Dur("hold", hold).Msg("one MAC address is on two hosts: it moves to and fro; not announced for a while")
+		Dur("hold", holdDown).Msg("one MAC address is on two hosts: it moves to and fro; not announced for a while")
 	return true
 }
 
@@ -189,8 +185,8 @@ func (r *roster) bind(mac ether.Addr, s *resident, ip netip.Addr, now time.Time)
 		if r.past.frozen(ip, now) {
 			return
 		}
-		if hold := r.past.moved(ip, now); hold > 0 {
-			r.alarm.Error().Stringer("vni", r.vni).Stringer("ip", ip).Strs("macs", []string{was.String(), mac.String()}).Dur("hold", hold).
+		if r.past.moved(ip, now) {
+			r.alarm.Error().Stringer("vni", r.vni).Stringer("ip", ip).Strs("macs", []string{was.String(), mac.String()}).
 				Msg("one IP address is on two stations; it stays where it is for a while")
 			return
 		}
@@ -317,12 +313,9 @@ func (r *roster) age(now time.Time) (ask []question) {
 		}
 	}
 	r.full = r.full && len(r.stations) >= maxResidents
-	if r.past.age(r.aged, now) {
-		r.lost = true // whoever was left alone is to be seen at once
-	}
-	r.aged = now
+	r.past.age(now)
 	for mac, at := range r.refused {
-		if now.Sub(at) >= refusedAgain {
+		if now.Sub(at) >= holdDown {
 			delete(r.refused, mac)
 		}
 	}
