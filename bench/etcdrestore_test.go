@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -46,6 +47,32 @@ func TestEtcdWiped(t *testing.T) {
 	c.put("/config", clusterConfig)
 	c.equal(c.Hosts...)
 	flow.intact()
+}
+
+// A move of the host's own address is no reason to believe a list that is doubted,
+// or to begin anew with doubting it.
+func TestAHoldOutlivesAMoveOfTheHost(t *testing.T) {
+	const doubted, moved = "etcd lacks much of what it had", "192.0.2.33"
+	c := newEtcd(t, 2).populate([]string{"--mass-delete-hold", "1h"}, nil)
+	c.before()
+	c.equal(c.Hosts...)
+	h, other := c.Hosts[0], c.Hosts[1]
+	c.everywhere(func(e *lab.Etcd) error { return os.RemoveAll(e.DataDir) })
+	must(t, h.Agent.WaitOutput(c.ctx, doubted))
+	c.put("/config", clusterConfig)
+	c.registered(c.Hosts...)
+	must(t, h.Readdress(c.ctx, netip.MustParseAddr(moved)), other.Agent.WaitOutput(c.ctx, "adding subnet: "+h.Subnet.Masked().String()+" PublicIP: "+moved))
+	c.lease(110)
+	eventually(c.ctx, t, h.Name+" hears of what is new", func() (bool, string) {
+		routes := routesOf(t, h)
+		return strings.Contains(routes, "10.10.110.0/24"), routes
+	})
+	if routes := routesOf(t, h); !strings.Contains(routes, "10.10.100.0/24") {
+		t.Errorf("what etcd lacks is gone: %s", routes)
+	}
+	if n := strings.Count(h.Agent.Output(), doubted); n != 1 {
+		t.Errorf("%q was said %d times, want once", doubted, n)
+	}
 }
 
 // An etcd that comes back with an older content, under revisions that were used
