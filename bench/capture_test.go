@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -112,7 +113,7 @@ func TestCaptureShowsFramesWithTheirVerdicts(t *testing.T) {
 		t.Errorf("lines: got\n%s", out)
 	}
 	for _, p := range []*lab.Process{all, dropped} {
-		if out := interrupt(ctx, t, p); !strings.Contains(out, " frames captured, 0 lost for want of room") {
+		if out := interrupt(ctx, t, p); !regexp.MustCompile(`\n\d+ frames? captured, 0 lost for want of room\n`).MatchString(out) {
 			t.Errorf("got %q at the end", out)
 		}
 	}

@@ -34,40 +34,41 @@ type vitals struct {
 	beats    beating
 
 	mu     sync.Mutex
-	idle   map[string]idleness // of TAPs that are or were not served, by name; guarded by mu, as all below
-	last   []uint64            // at the last look
-	still  []int               // how many looks each was in one batch
+	taps   map[string]service // by name; guarded by mu, as all below
+	last   []uint64           // at the last look
+	still  []int              // how many looks each was in one batch
 	hanged string
 }
 
-// idleness is why a TAP is not served, and since when; one that is served for less
-// than idleGrace in between has not come back.
-type idleness struct {
-	why         string
-	since, back time.Time // back: it is served since then; zero: it is not
+// service is whether a TAP is served.
+type service struct {
+	begun time.Time // zero: it is not
+	ended time.Time // when it was not for the last time; zero: never
+	why   string
 }
 
 // begins says that a TAP is served, ends that it is not and why.
 func (v *vitals) begins(tap string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if i, ok := v.idle[tap]; ok {
-		i.back = time.Now()
-		v.idle[tap] = i
+	if v.taps == nil {
+		v.taps = make(map[string]service)
 	}
+	s := v.taps[tap]
+	s.begun = time.Now()
+	v.taps[tap] = s
 }
 
+// ends keeps the time of the end before if the TAP was served for less than
+// idleGrace since then: one that comes and goes has not come back.
 func (v *vitals) ends(tap, why string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.idle == nil {
-		v.idle = make(map[string]idleness)
+	s, now := v.taps[tap], time.Now()
+	if s.ended.IsZero() || now.Sub(s.begun) >= idleGrace {
+		s.ended = now
 	}
-	i := idleness{why: why, since: time.Now()}
-	if was := v.idle[tap]; i.since.Sub(was.back) < idleGrace {
-		i.since = was.since
-	}
-	v.idle[tap] = i
+	v.taps[tap] = service{ended: s.ended, why: why}
 }
 
 // watch looks after the data path until ctx ends.
@@ -99,15 +100,30 @@ func (v *vitals) look() {
 func (v *vitals) sick() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, tap := range slices.Sorted(maps.Keys(v.idle)) {
-		if i := v.idle[tap]; i.back.IsZero() && time.Since(i.since) >= idleGrace {
-			return fmt.Errorf("the data path of %s does not run: %s", tap, i.why)
+	for _, tap := range slices.Sorted(maps.Keys(v.taps)) {
+		if s := v.taps[tap]; s.begun.IsZero() && time.Since(s.ended) >= idleGrace {
+			return fmt.Errorf("the data path of %s does not run: %s", tap, s.why)
 		}
 	}
 	if v.hanged != "" {
 		return errors.New(v.hanged)
 	}
 	return nil
+}
+
+// lost says what nothing but a new start of the agent can help: a goroutine hangs, or
+// no TAP is served any more. What one of several networks lacks is no reason to take
+// the others from the host.
+func (v *vitals) lost() error {
+	err := v.sick()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.taps {
+		if !s.begun.IsZero() && v.hanged == "" {
+			return nil
+		}
+	}
+	return err
 }
 
 // unready says what is missing before the host forwards, nil when nothing is.

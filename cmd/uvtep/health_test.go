@@ -71,13 +71,25 @@ func TestADataPathThatDoesNotRunIsNotWell(t *testing.T) {
 	if err := v.sick(); err != nil {
 		t.Errorf("a moment later: %v", err)
 	}
-	v.idle["uvtep.1"] = idleness{why: v.idle["uvtep.1"].why, since: time.Now().Add(-idleGrace)}
+	v.taps["uvtep.1"] = service{why: v.taps["uvtep.1"].why, ended: time.Now().Add(-idleGrace)}
+	if err := v.lost(); err != nil {
+		t.Errorf("another is served: %v", err)
+	}
 	if err := v.sick(); err == nil || !strings.Contains(err.Error(), "uvtep.1 does not run: it is being opened anew") {
 		t.Errorf("got %v", err)
 	}
+	v.taps["uvtep.2"] = v.taps["uvtep.1"]
+	if err := v.lost(); err == nil {
+		t.Error("none is served: no error")
+	}
 	v.begins("uvtep.1")
+	v.begins("uvtep.2")
 	if err := v.sick(); err != nil {
 		t.Errorf("running again: %v", err)
+	}
+	v.hanged = "goroutine 1 hangs"
+	if err := v.lost(); err == nil {
+		t.Error("one hangs: no error")
 	}
 }
 

@@ -20,7 +20,7 @@ func (a *agent) notify(ctx context.Context) error {
 	if err != nil {
 		a.log.Warn().Err(err).Msg("the service manager's watchdog is not served: WATCHDOG_USEC or WATCHDOG_PID cannot be read")
 	}
-	n := notifier{sick: a.web.sick, unready: a.web.unready, line: a.web.line, watchdog: watchdog}
+	n := notifier{sick: a.web.sick, lost: a.web.lost, unready: a.web.unready, line: a.web.line, watchdog: watchdog}
 	if told, err := n.tell("STATUS=starting"); err != nil {
 		a.log.Warn().Err(err).Msg("the service manager cannot be told how the agent is; see to NOTIFY_SOCKET")
 	} else if told {
@@ -32,9 +32,9 @@ func (a *agent) notify(ctx context.Context) error {
 
 // notifier is who tells a service manager. It belongs to one goroutine.
 type notifier struct {
-	sick, unready func() error
-	line          func() string // how the agent is, in one line
-	watchdog      time.Duration // after how long without a word the agent is restarted; 0: never
+	sick, lost, unready func() error
+	line                func() string // how the agent is, in one line
+	watchdog            time.Duration // after how long without a word the agent is restarted; 0: never
 
 	ready bool      // that was told
 	said  string    // the last line
@@ -67,7 +67,7 @@ func (n *notifier) run(ctx context.Context) {
 }
 
 // words is what is to be told now, "" for nothing. The watchdog is told at half of
-// its time, and only while the agent is well: that it stays silent is what has the
+// its time, and only while the agent is not lost: that it stays silent is what has the
 // agent restarted.
 func (n *notifier) words(now time.Time) (words string) {
 	if !n.ready && n.unready() == nil {
@@ -83,7 +83,7 @@ func (n *notifier) words(now time.Time) (words string) {
 		n.said = line
 		words += "STATUS=" + line + "\n"
 	}
-	if n.watchdog > 0 && sick == nil && now.Sub(n.fed) >= n.watchdog/2-n.every/2 {
+	if n.watchdog > 0 && n.lost() == nil && now.Sub(n.fed) >= n.watchdog/2-n.every/2 {
 		n.fed = now
 		words += daemon.SdNotifyWatchdog + "\n"
 	}

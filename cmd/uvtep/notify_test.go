@@ -70,9 +70,9 @@ func TestWithoutAServiceManagerNobodyIsTold(t *testing.T) {
 }
 
 func TestTheWatchdogIsFedWhileTheAgentIsWell(t *testing.T) {
-	var sick, unready error = nil, errors.New("no tables yet")
+	var sick, lost, unready error = nil, nil, errors.New("no tables yet")
 	line := "waiting"
-	n := notifier{sick: func() error { return sick }, unready: func() error { return unready }, line: func() string { return line }, watchdog: 10 * time.Second, every: time.Second}
+	n := notifier{sick: func() error { return sick }, lost: func() error { return lost }, unready: func() error { return unready }, line: func() string { return line }, watchdog: 10 * time.Second, every: time.Second}
 	begin := time.Unix(1000, 0)
 	at := func(seconds int, want string) {
 		t.Helper()
@@ -85,10 +85,13 @@ func TestTheWatchdogIsFedWhileTheAgentIsWell(t *testing.T) {
 	unready, line = nil, "3 peers"
 	at(2, "READY=1\nSTATUS=3 peers\n")
 	at(5, "WATCHDOG=1\n")
+	sick = errors.New("one of two does not run")
+	at(10, "STATUS=one of two does not run\nWATCHDOG=1\n")
 	sick = errors.New("a goroutine hangs")
-	at(10, "STATUS=a goroutine hangs\n")
+	lost = sick
+	at(15, "STATUS=a goroutine hangs\n")
 	at(20, "")
-	sick = nil
+	sick, lost = nil, nil
 	at(21, "STATUS=3 peers\nWATCHDOG=1\n")
 	unready, line = errors.New("the TAP is not open"), "waiting"
 	at(22, "STATUS=waiting\n")
