@@ -141,7 +141,6 @@ type captureStream struct {
 	outer      uint32               // interface of the underlay
 	taken      uint64
 	lost       uint64 // that was told
-	scratch    []byte // of an outer header
 }
 
 // run writes samples until ctx ends or there are as many as were wished for.

@@ -8,39 +8,52 @@ import (
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
-// outerDatagram is the datagram that a sample was in on the underlay, from its IP
+// outerDatagram is the datagram that a sample was in on the underlay.
+func (s *captureStream) outerDatagram(x *vswitch.Sample) []byte {
+	home := s.trunk.where()
+	o := outerSide{home.Addr, home.Addr6, s.trunk.boundPort(), uint8(s.outerTTL), s.udpCsum != "off", s.trunk.sourcePort}
+	return o.datagram(x)
+}
+
+// outerSide is this host's side of the tunnel.
+type outerSide struct {
+	v4, v6 netip.Addr
+	port   uint16 // that datagrams come to
+	ttl    uint8  // of those that leave, unless they have their own
+	summed bool   // those have a checksum
+	// sourcePort is what one leaves from.
+	sourcePort func(*encap.Datagram) uint16
+}
+
+// datagram is the datagram that a sample was in on the underlay, from its IP
 // header on, nil if it was in none. A socket tells no more of a datagram than
 // addresses, ports and type of service: what else is in the headers is as uvtep
 // sends it, and the TTL of what comes in is 0. A frame that went to many goes to
-// the unspecified address here. It is valid until the next call.
-func (s *captureStream) outerDatagram(x *vswitch.Sample) []byte {
+// the unspecified address here.
+func (o *outerSide) datagram(x *vswitch.Sample) []byte {
 	e := ends{tos: x.Outer.TOS}
-	home := s.trunk.where()
+	payload := x.Data
 	switch {
 	case x.Verdict.Inbound():
 		e.src = netip.AddrPortFrom(x.Peer.Addr().Unmap(), x.Peer.Port())
-		e.dst = netip.AddrPortFrom(localOf(home.Addr, home.Addr6, e.src.Addr().Is6()), s.trunk.boundPort())
+		e.dst = netip.AddrPortFrom(localOf(o.v4, o.v6, e.src.Addr().Is6()), o.port)
 	case x.Verdict == vswitch.Forward || x.Verdict == vswitch.Replicate:
 		d := x.Outer
 		if d.Peer = x.Peer; !d.Peer.IsValid() {
-			d.Peer = netip.AddrPortFrom(unspecified(!home.Addr.IsValid()), s.trunk.boundPort())
+			d.Peer = netip.AddrPortFrom(unspecified(!o.v4.IsValid()), o.port)
 		}
-		e.src = netip.AddrPortFrom(localOf(home.Addr, home.Addr6, d.Peer.Addr().Is6()), s.trunk.sourcePort(&d))
+		e.src = netip.AddrPortFrom(localOf(o.v4, o.v6, d.Peer.Addr().Is6()), o.sourcePort(&d))
 		if e.dst, e.ttl = d.Peer, d.TTL; e.ttl == 0 {
-			e.ttl = uint8(s.outerTTL)
+			e.ttl = o.ttl
 		}
-		e.summed = s.udpCsum != "off"
+		e.summed = o.summed && x.Segment == 0
+		payload = make([]byte, encap.HeaderLen, encap.HeaderLen+len(x.Data))
+		encap.PutHeader(payload, x.VNI)
+		payload = append(payload, x.Data...)
 	default:
 		return nil
 	}
-	e.summed = e.summed && x.Segment == 0 && x.Len == len(x.Data)
-	payload := s.scratch[:0]
-	if !x.Verdict.Inbound() {
-		payload = append(payload, make([]byte, encap.HeaderLen)...)
-		encap.PutHeader(payload, x.VNI)
-	}
-	s.scratch = append(payload, x.Data...)
-	return e.datagram(s.scratch, x.Len-len(x.Data))
+	return e.datagram(payload, x.Len-len(x.Data))
 }
 
 func localOf(v4, v6 netip.Addr, six bool) netip.Addr {

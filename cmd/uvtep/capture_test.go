@@ -10,6 +10,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
@@ -125,5 +126,68 @@ func TestCommentsSayWhatBecameOfAFrame(t *testing.T) {
 		if got := captureComment(&c.s); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
+	}
+}
+
+// The headers of captured datagrams are those that uvtep sends and hears, as far as
+// a socket tells.
+func TestCapturedDatagramsHaveTheirHeaders(t *testing.T) {
+	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	peer4, peer6 := netip.MustParseAddrPort("192.0.2.2:4789"), netip.MustParseAddrPort("[2001:db8::2]:4789")
+	frame := make([]byte, 60)
+	both := outerSide{v4: v4, v6: v6, port: 4790, ttl: 64, summed: true, sourcePort: func(d *encap.Datagram) uint16 { return uint16(d.Flow) }}
+	outer := encap.Datagram{Flow: 50001, TOS: 0xb8}
+	plain := both
+	plain.summed = false
+	sends := func(peer netip.AddrPort) vswitch.Sample {
+		return vswitch.Sample{VNI: 42, Verdict: vswitch.Forward, Peer: peer, Outer: outer, Len: len(frame), Data: frame}
+	}
+	out4, in6 := sends(peer4), vswitch.Sample{VNI: 42, Verdict: vswitch.Deliver, Peer: peer6, Outer: outer, Len: len(frame), Data: frame}
+	own, super, cut, many, local := out4, out4, out4, sends(netip.AddrPort{}), out4
+	own.Outer.TTL, super.Segment, cut.Len, many.Verdict, local.Verdict = 9, 1398, 1400, vswitch.Replicate, vswitch.DropUnknownUnicast
+	for _, c := range []struct {
+		name     string
+		side     outerSide
+		x        vswitch.Sample
+		src, dst string
+		ttl      uint8
+		length   uint16 // of UDP
+		summed   bool
+	}{
+		{"sent", both, out4, "192.0.2.1:50001", "192.0.2.2:4789", 64, 76, true},
+		{"sent over IPv6", both, sends(peer6), "[2001:db8::1]:50001", "[2001:db8::2]:4789", 64, 76, true},
+		{"sent without a checksum", plain, out4, "192.0.2.1:50001", "192.0.2.2:4789", 64, 76, false},
+		{"sent with a TTL of its own", both, own, "192.0.2.1:50001", "192.0.2.2:4789", 9, 76, true},
+		{"a superframe", both, super, "192.0.2.1:50001", "192.0.2.2:4789", 64, 76, false},
+		{"cut", both, cut, "192.0.2.1:50001", "192.0.2.2:4789", 64, 1416, false},
+		{"sent to many", both, many, "192.0.2.1:50001", "0.0.0.0:4790", 64, 76, true},
+		{"sent to many over IPv6 alone", outerSide{v6: v6, port: 4790, ttl: 64, summed: true, sourcePort: both.sourcePort}, many, "[2001:db8::1]:50001", "[::]:4790", 64, 76, true},
+		{"received", both, in6, "[2001:db8::2]:4789", "[2001:db8::1]:4790", 0, 68, false},
+	} {
+		b := c.side.datagram(&c.x)
+		var src, dst netip.Addr
+		var ttl, tos uint8
+		udp := ether.UDP(b[ether.IPv4HeaderLen:])
+		if ip := ether.IPv4(b); b[0]>>4 == 4 {
+			src, dst, ttl, tos = ip.Src(), ip.Dst(), b[8], b[1]
+		} else {
+			ip := ether.IPv6(b)
+			src, dst, ttl, tos = ip.Src(), ip.Dst(), b[7], b[0]<<4|b[1]>>4
+			udp = ether.UDP(b[ether.IPv6HeaderLen:])
+		}
+		if s, d := netip.AddrPortFrom(src, udp.SrcPort()).String(), netip.AddrPortFrom(dst, udp.DstPort()).String(); s != c.src || d != c.dst {
+			t.Errorf("%s: from %s to %s, want %s and %s", c.name, s, d, c.src, c.dst)
+		}
+		length, sum := uint16(udp[4])<<8|uint16(udp[5]), uint16(udp[6])<<8|uint16(udp[7])
+		if ttl != c.ttl || tos != outer.TOS || length != c.length || (sum != 0) != c.summed {
+			t.Errorf("%s: TTL %d, TOS %#x, length %d, checksum %#x; want %d, %#x, %d, one: %v", c.name, ttl, tos, length, sum, c.ttl, outer.TOS, c.length, c.summed)
+		}
+		vxlan := []byte{8, 0, 0, 0, 0, 0, 42, 0}
+		if payload := udp[ether.UDPHeaderLen:]; c.x.Verdict.Inbound() != !bytes.Equal(payload[:8], vxlan) {
+			t.Errorf("%s: the payload begins with % x", c.name, payload[:8])
+		}
+	}
+	if b := both.datagram(&local); b != nil {
+		t.Errorf("what stayed here: got % x", b)
 	}
 }
