@@ -112,7 +112,7 @@ func (g *guarded) user(name, password string) (s *Store, log *logBook, file stri
 // Tokens run out, and are taken back when the password changes. Neither may cost
 // a change.
 func TestTokensAreReplaced(t *testing.T) {
-	const life = time.Second
+	const life = 2 * time.Second // a token of the kind jwt lives up to a second less
 	tests := []struct {
 		name string
 		auth func(*testing.T, *embed.Config)

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -211,14 +212,15 @@ func (s *connection) Redial() {
 
 // do makes a request, which must do no harm when it is made twice. A member
 // that is silent altogether costs its timeout once: its connection is closed,
-// and another member asked.
+// and another member asked. A token that ran out on the way is replaced once:
+// etcd's client logs in for each stream, and does for other requests by itself.
 func (s *connection) do(ctx context.Context, request func(context.Context, *clientv3.Client) error) error {
 	c, err := s.dial(ctx)
 	if err != nil {
 		return err
 	}
 	silent, err := s.once(ctx, c, request)
-	if silent && len(s.opts.Endpoints) > 1 {
+	if silent && len(s.opts.Endpoints) > 1 || errors.Is(err, rpctypes.ErrInvalidAuthToken) {
 		_, err = s.once(ctx, c, request)
 	}
 	return err

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // A member that takes a connection and never answers a login holds up the one who
@@ -59,5 +62,40 @@ func TestALoginThatLastsHoldsUpNobodyElse(t *testing.T) {
 	cancel()
 	if err := <-first; !errors.Is(err, context.Canceled) {
 		t.Errorf("the login: got %v, want %v", err, context.Canceled)
+	}
+}
+
+// A token that runs out under a request is replaced, once: one that etcd will not
+// have twice in a row is a fault to tell of.
+func TestATokenThatRanOutIsReplacedOnce(t *testing.T) {
+	s, err := Dial(Options{Endpoints: []string{"http://127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	other := errors.New("another fault")
+	tests := []struct {
+		name    string
+		answers []error // in order
+		want    error
+	}{
+		{"once", []error{rpctypes.ErrInvalidAuthToken, nil}, nil},
+		{"twice", []error{rpctypes.ErrInvalidAuthToken, rpctypes.ErrInvalidAuthToken}, rpctypes.ErrInvalidAuthToken},
+		{"another fault", []error{other}, other},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			made := 0
+			err := s.do(t.Context(), func(context.Context, *clientv3.Client) error {
+				made++
+				if made > len(tt.answers) {
+					t.Fatalf("%d requests were made, want %d", made, len(tt.answers))
+				}
+				return tt.answers[made-1]
+			})
+			if made != len(tt.answers) || !errors.Is(err, tt.want) {
+				t.Errorf("%d requests and %v, want %d and %v", made, err, len(tt.answers), tt.want)
+			}
+		})
 	}
 }
