@@ -91,6 +91,25 @@ func TestProbeOfSeveralNetworks(t *testing.T) {
 	if p := diagnosed(ctx, t, h, other.Addr.String(), 0); p.Peer.Network != "red" {
 		t.Errorf("a host of one network by its address: got %s", p)
 	}
+	// One of both by its address is in either: somebody has to say in which.
+	if status, said := runOn(ctx, t, h, "probe", "--admin-socket", h.AdminSocket, peer.Addr.String()); status != 1 ||
+		!strings.Contains(said, peer.Addr.String()+" is a peer in the networks blue, red: say in which with --network-name") {
+		t.Errorf("a host of both networks by its address: status %d, %s", status, said)
+	}
+	for _, n := range both {
+		if status, out := probe(ctx, t, h, peer.Addr.String(), "--network-name", n); status != 0 || len(out) != 1 || out[0].Peer.Network != n {
+			t.Errorf("a host of both networks by its address in %s: status %d, %v", n, status, out)
+		}
+	}
+	if status, all := probe(ctx, t, h, "--all", "--network-name", "blue"); status != 0 || len(all) != 1 || all[0].Peer.Network != "blue" {
+		t.Errorf("all of one network: status %d, %v", status, all)
+	}
+	for _, args := range [][]string{{"--all"}, {peer.Addr.String()}} {
+		args = append([]string{"probe", "--admin-socket", h.AdminSocket, "--network-name", "green"}, args...)
+		if status, said := runOn(ctx, t, h, args...); status != 1 || !strings.Contains(said, "`uvtep status`") {
+			t.Errorf("in a network that there is none: status %d, %s", status, said)
+		}
+	}
 	if status, all := probe(ctx, t, h, "--all"); status != 0 || len(all) != 3 {
 		t.Errorf("all: status %d, %v; want the peer of both networks twice and the other once", status, all)
 	}

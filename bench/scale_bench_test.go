@@ -166,7 +166,7 @@ func (g *great) whole(b *testing.B) time.Time {
 // often where no agent looks, which costs this machine the same.
 func (g *great) churn(b *testing.B, rate int) {
 	a := newAsker(g.ctx, b, g.host)
-	f := newStamped(b, a, sinkMAC, g.sink)
+	f := newStamped(b, a, g.host, sinkMAC, g.sink)
 	for range b.N {
 		g.frames(b, f, g.other, rate, "noise-")
 		end := g.crowd.churn(g.ctx, rate)
@@ -189,9 +189,12 @@ func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name s
 			must(b, err)
 		}()
 	}
-	took, lost, err := f.delays(streamEvery, scaleTime)
+	took, lost, err := f.delays(g.ctx, streamEvery, scaleTime)
 	must(b, err)
 	b.ReportMetric(float64(stops(took, aStop))*float64(time.Minute)/float64(scaleTime), name+"stops/min")
+	for _, long := range []time.Duration{2, 4} {
+		b.ReportMetric(float64(stops(took, long*time.Millisecond))*float64(time.Minute)/float64(scaleTime), fmt.Sprintf("%s%dms/min", name, long))
+	}
 	slices.Sort(took)
 	b.ReportMetric(micro(share(took, 0.5)), name+"p50-µs")
 	b.ReportMetric(micro(share(took, 0.999)), name+"p999-µs")

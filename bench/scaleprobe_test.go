@@ -106,72 +106,113 @@ func askFor(ip netip.Addr) ether.Frame {
 	return f
 }
 
-// typeStamped is the EtherType of frames that say when they were sent: one for
-// local experiments (IEEE 802).
+// typeStamped is the EtherType of numbered frames: one for local experiments
+// (IEEE 802).
 const typeStamped = 0x88b5
 
 // stamped are frames that an agent forwards from its TAP to another host, where
-// nothing but a socket waits for them.
+// nothing but a socket waits for them. The kernel tells when each passed the TAP
+// and when it came there, so that what sends and reads them, which waits for a
+// processor like everything else, is no part of what is measured.
 type stamped struct {
 	wire *lab.Wire
-	sink net.PacketConn
+	seen *lab.Wire // of the frames that the other sends
+	sink *net.UDPConn
 	to   ether.Addr
 }
 
 // newStamped sends from the asker's TAP to a station at another host, and listens
 // there on VXLAN's port.
-func newStamped(t testing.TB, a *asker, to ether.Addr, at *lab.Host) *stamped {
+func newStamped(t testing.TB, a *asker, from *lab.Host, to ether.Addr, at *lab.Host) *stamped {
 	t.Helper()
-	s := &stamped{wire: a.Wire, to: to}
+	seen, err := from.Wire(from.TAP)
+	must(t, err)
+	t.Cleanup(func() { _ = seen.Close() })
+	s := &stamped{wire: a.Wire, seen: seen, to: to}
 	must(t, at.Do(func() (err error) {
-		s.sink, err = net.ListenPacket("udp4", ":4789")
+		s.sink, err = net.ListenUDP("udp4", &net.UDPAddr{Port: 4789})
 		return err
 	}))
 	t.Cleanup(func() { _ = s.sink.Close() })
+	raw, err := s.sink.SyscallConn()
+	must(t, err)
+	must(t, raw.Control(func(fd uintptr) { err = lab.Timed(int(fd)) }), err)
 	return s
 }
 
 // delays sends a frame every so often for a while, and returns how long each was
-// on its way, in the order they came, and how many did not come.
-func (s *stamped) delays(every, while time.Duration) (took []time.Duration, lost int, err error) {
-	sent := make(chan int, 1)
-	failed := make(chan error, 1)
-	go func() {
-		n, err := s.send(every, while)
-		failed <- err
-		sent <- n
-	}()
-	buf := make([]byte, 2048)
-	_ = s.sink.SetReadDeadline(time.Now().Add(while + time.Second))
-	for {
-		n, _, err := s.sink.ReadFrom(buf)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		if inner := ether.Frame(buf[8:n]); inner.Type() == typeStamped {
-			took = append(took, time.Duration(time.Now().UnixNano()-int64(binary.BigEndian.Uint64(inner.Payload()))))
-		}
+// on its way, in their order, and how many did not come.
+func (s *stamped) delays(ctx context.Context, every, while time.Duration) (took []time.Duration, lost int, err error) {
+	n := int(while / every)
+	left, came := make([]time.Time, n), make([]time.Time, n)
+	failed := make(chan error, 2)
+	go func() { failed <- s.send(every, n) }()
+	go func() { failed <- s.note(ctx, left) }()
+	if err := s.read(came, time.Now().Add(2*while)); err != nil {
+		return nil, 0, err
 	}
-	err = <-failed
-	return took, <-sent - len(took), err
+	if err := errors.Join(<-failed, <-failed); err != nil {
+		return nil, 0, err
+	}
+	for i := range n {
+		if came[i].IsZero() {
+			lost++
+			continue
+		}
+		took = append(took, came[i].Sub(left[i]))
+	}
+	return took, lost, nil
 }
 
-func (s *stamped) send(every, while time.Duration) (n int, err error) {
+// send sends numbered frames.
+func (s *stamped) send(every time.Duration, n int) error {
 	f := make(ether.Frame, ether.HeaderLen+64)
 	ether.PutHeader(f, s.to, askerMAC, typeStamped)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for end := time.Now().Add(while); time.Now().Before(end); n++ {
+	for i := range n {
 		<-tick.C
-		binary.BigEndian.PutUint64(f.Payload(), uint64(time.Now().UnixNano()))
+		binary.BigEndian.PutUint64(f.Payload(), uint64(i))
 		if err := s.wire.Send(f); err != nil {
-			return n, err
+			return err
 		}
 	}
-	return n, nil
+	return nil
+}
+
+// note writes down when each frame passed the TAP.
+func (s *stamped) note(ctx context.Context, left []time.Time) error {
+	for noted := 0; noted < len(left); {
+		f, err := s.seen.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if e := ether.Frame(f.Data); f.Outgoing && e.Type() == typeStamped {
+			left[binary.BigEndian.Uint64(e.Payload())] = f.Time
+			noted++
+		}
+	}
+	return nil
+}
+
+// read writes down when each frame came, until all have or time is up.
+func (s *stamped) read(came []time.Time, until time.Time) error {
+	buf, oob := make([]byte, 2048), make([]byte, lab.TimeSpace)
+	_ = s.sink.SetReadDeadline(until)
+	for got := 0; got < len(came); {
+		n, oobn, _, _, err := s.sink.ReadMsgUDP(buf, oob)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if inner := ether.Frame(buf[8:n]); inner.Type() == typeStamped {
+			came[binary.BigEndian.Uint64(inner.Payload())] = lab.TimeOf(oob[:oobn])
+			got++
+		}
+	}
+	return nil
 }
 
 // stops counts how often frames waited for longer than a limit: those that waited

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"text/tabwriter"
 	"time"
 )
 
@@ -149,16 +150,22 @@ func (l *Lab) conclude(p *progress, report Report, err error) {
 func (l *Lab) keep(ctx context.Context, p *progress) {
 	h := l.Hosts[0]
 	fmt.Fprintf(p.out, `
-The lab stays up until Ctrl-C. Logs and state are in %[1]s. To look around:
-  ip netns list
-  ip netns exec %[2]s tcpdump -ni %[3]s                inner frames
-  ip netns exec %[2]s tcpdump -ni eth0 udp port 4789   outer datagrams
-  ip netns exec %[2]s ip route; ip netns exec %[2]s ip -d link
-  ip netns exec %[2]s %[4]s subnets --etcd-endpoints %[5]s
-`, l.Dir, h.NS, h.TAP, l.cfg.Bin, strings.Join(l.EtcdURLs(), ","))
+The lab stays up until Ctrl-C. Logs and state are in %s. To look around, as in the
+namespace of %s (the other hosts are below):
+`, l.Dir, h.Name)
+	in, agent := "ip netns exec "+h.NS+" ", "--admin-socket "+h.AdminSocket
+	t := tabwriter.NewWriter(p.out, 0, 0, 3, ' ', 0)
+	hint := func(command, shows string) { fmt.Fprintf(t, "  %s\t%s\n", command, shows) }
+	hint(l.cfg.Bin+" status "+agent, "the agent on one screen")
+	hint(l.cfg.Bin+" top "+agent, "its traffic, live")
+	hint(in+"tcpdump -ni "+h.TAP, "inner frames")
+	hint(in+"tcpdump -ni eth0 udp port 4789", "outer datagrams")
+	hint(in+"ip route", "routes to the other hosts")
+	hint(in+l.cfg.Bin+" subnets --etcd-endpoints "+strings.Join(l.EtcdURLs(), ","), "what etcd says")
 	if c := l.Containers(); len(c) > 1 {
-		fmt.Fprintf(p.out, "  ip netns exec %s ping %v\n", c[0].NS, c[len(c)-1].Addr)
+		hint(fmt.Sprintf("ip netns exec %s ping %v", c[0].NS, c[len(c)-1].Addr), "from one container to another host's")
 	}
+	_ = t.Flush()
 	for _, h := range l.Hosts {
 		fmt.Fprintf(p.out, "  %s: namespace %s, agent %d, --admin-socket %s, log %s\n", h.Name, h.NS, h.Agent.PID, h.AdminSocket, h.Agent.Log)
 	}

@@ -36,7 +36,7 @@ type Wire struct {
 
 // Frame is one frame as captured.
 type Frame struct {
-	Time       time.Time // when it was read
+	Time       time.Time // when it passed, by the kernel's clock
 	Outgoing   bool      // sent by the node itself
 	Unfinished bool      // the transport checksum is left to an offload
 	Data       []byte    // from the destination MAC on, 802.1Q tag included; the caller's to keep
@@ -58,7 +58,7 @@ func (n *Node) Wire(dev string) (*Wire, error) {
 	}
 	w := &Wire{
 		file: os.NewFile(uintptr(fd), dev+" in "+n.Name), lab: n.lab,
-		buf: make([]byte, wireFrame), oob: make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.TpacketAuxdata{})))),
+		buf: make([]byte, wireFrame), oob: make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.TpacketAuxdata{})))+TimeSpace),
 	}
 	if w.raw, err = w.file.SyscallConn(); err != nil {
 		_ = w.file.Close()
@@ -80,6 +80,7 @@ func openRaw(index int) (fd int, err error) {
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wireBuffer),
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
+		Timed(fd),
 		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ALL), Ifindex: index}),
 	)
 	if err != nil {
@@ -123,7 +124,7 @@ func (w *Wire) Next(ctx context.Context) (Frame, error) {
 
 // frame makes a Frame of what recvmsg has left in the buffers.
 func (w *Wire) frame(n, oobn int, from unix.Sockaddr) Frame {
-	f := Frame{Time: time.Now(), Data: slices.Clone(w.buf[:n])}
+	f := Frame{Time: TimeOf(w.oob[:oobn]), Data: slices.Clone(w.buf[:n])}
 	if sll, ok := from.(*unix.SockaddrLinklayer); ok {
 		f.Outgoing = sll.Pkttype == unix.PACKET_OUTGOING
 	}
@@ -142,6 +143,28 @@ func (w *Wire) frame(n, oobn int, from unix.Sockaddr) Frame {
 		}
 	}
 	return f
+}
+
+// TimeSpace is how many bytes of a message's control data its time takes.
+var TimeSpace = unix.CmsgSpace(int(unsafe.Sizeof(unix.Timespec{})))
+
+// Timed has the kernel tell when each packet of a socket came (socket(7)).
+func Timed(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) }
+
+// TimeOf is when a packet came, by the control data of its message; without any it
+// is now.
+func TimeOf(oob []byte) time.Time {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return time.Now()
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS {
+			t := (*unix.Timespec)(unsafe.Pointer(&m.Data[0]))
+			return time.Unix(t.Unix())
+		}
+	}
+	return time.Now()
 }
 
 // retag puts back the outermost 802.1Q tag, which the kernel takes out of a frame

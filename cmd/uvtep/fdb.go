@@ -129,7 +129,7 @@ func (t *table[T]) show(use string) *cobra.Command {
 	}
 	f.register(c.Flags())
 	c.Flags().Lookup("json").Usage = "print JSON, with iproute2's keys"
-	c.Flags().Lookup("watch").Usage = "go on until Ctrl-C with what changes, as `bridge monitor` does"
+	c.Flags().Lookup("watch").Usage = "go on until Ctrl-C with what changes, as bridge monitor does"
 	c.Flags().BoolVarP(&f.stats, "stats", "s", false, "tell how long rows are in force")
 	c.Flags().BoolVarP(&f.details, "details", "d", false, "tell where rows come from")
 	if t.families {

@@ -132,3 +132,32 @@ func TestForceIsNotTakenFromTheEnvironment(t *testing.T) {
 		t.Errorf("force is %v, %v; want false, nil", *force, err)
 	}
 }
+
+func TestPathsOfSocketsFitIntoTheKernels(t *testing.T) {
+	tests := []struct {
+		name, path string
+		says       string // "": it is taken
+	}{
+		{"short", "/s", ""},
+		{"none", "", "want the path of a unix socket"},
+		{"as long as can be", strings.Repeat("x", 107), ""},
+		{"longer", strings.Repeat("x", 108), "a path of 108 bytes: the kernel takes 107"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var socket string
+			f := pflag.NewFlagSet("status", pflag.ContinueOnError)
+			adminFlag(f, &socket)
+			if socket != "/run/uvtep/uvtep.sock" {
+				t.Errorf("without the flag it is %q", socket)
+			}
+			err := f.Parse([]string{"--admin-socket", tt.path})
+			switch {
+			case tt.says == "" && (err != nil || socket != tt.path):
+				t.Errorf("got %q, %v", socket, err)
+			case tt.says != "" && (err == nil || !strings.HasSuffix(err.Error(), tt.says)):
+				t.Errorf("got %v, want it to say %q", err, tt.says)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type probeFlags struct {
 	wait     string
 	size     int
 	json     bool
+	network  string
 
 	every, patience time.Duration // what validate makes of the above
 }
@@ -61,6 +63,7 @@ func newProbe() *cobra.Command {
 	c.Flags().StringVarP(&f.wait, "wait", "W", "1", "seconds that an answer is waited for, 5 at most")
 	c.Flags().IntVarP(&f.size, "size", "s", 100, fmt.Sprintf("size in bytes of IP in the overlay, %d to %d", leastEchoSize, mostEchoSize))
 	c.Flags().BoolVarP(&f.json, "json", "j", false, "print JSON")
+	c.Flags().StringVar(&f.network, "network-name", "", "only peers in the network of this name (default all of the agent's)")
 	return c
 }
 
@@ -144,10 +147,17 @@ func lossOf(results []*probeResult) error {
 
 func (f *probeFlags) peers(ctx context.Context, args []string) (out []peerView, err error) {
 	if f.all {
-		return out, admin.Get(ctx, f.socket, peersPath, &out)
+		if err := admin.Get(ctx, f.socket, peersPath, &out); err != nil || f.network == "" {
+			return out, err
+		}
+		out = slices.DeleteFunc(out, func(v peerView) bool { return v.Network != f.network })
+		if len(out) == 0 {
+			err = fmt.Errorf("the agent has no peer in a network %q; `uvtep status` tells of its networks", f.network)
+		}
+		return out, err
 	}
 	var v peerView
-	err = admin.Ask(ctx, f.socket, findPeerPath, findRequest{args[0]}, &v)
+	err = admin.Ask(ctx, f.socket, findPeerPath, findRequest{args[0], f.network}, &v)
 	return []peerView{v}, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -14,6 +15,9 @@ func printProbe(w io.Writer, r *probeResult) error {
 	fmt.Fprintf(b, "%s at %s", r.Peer.name(), r.Peer.VTEP)
 	if r.Peer.Node != "" {
 		fmt.Fprintf(b, ", node %s", r.Peer.Node)
+	}
+	if r.Peer.Network != "" {
+		fmt.Fprintf(b, ", network %s", r.Peer.Network)
 	}
 	fmt.Fprintf(b, ", %d bytes of IP\n", r.Size)
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
@@ -67,9 +71,13 @@ func orUnknown(n int) string {
 	return fmt.Sprint(n)
 }
 
-// printProbes prints a line a peer.
+// printProbes prints a line a peer, with its network where they have names.
 func printProbes(w io.Writer, rs []*probeResult) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	named := slices.ContainsFunc(rs, func(r *probeResult) bool { return r.Peer.Network != "" })
+	if named {
+		fmt.Fprint(t, "NETWORK\t")
+	}
 	fmt.Fprintln(t, "PEER\tVTEP\tVXLAN\tUDP\tOVERLAY\tHOST\tMIN/AVG/MAX/MDEV MS\tMTU\tRESULT")
 	for _, r := range rs {
 		figures, mtu := "", ""
@@ -78,6 +86,9 @@ func printProbes(w io.Writer, rs []*probeResult) error {
 		}
 		if m := r.MTU; m != nil && m.There > 0 && m.Back > 0 {
 			mtu = fmt.Sprint(min(m.There, m.Back))
+		}
+		if named {
+			fmt.Fprintf(t, "%s\t", r.Peer.Network)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Peer.name(), r.Peer.VTEP,
 			r.VXLAN.short(), r.UDP.short(), r.Overlay.short(), r.Host.short(), figures, mtu, r.Diagnosis)

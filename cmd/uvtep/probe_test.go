@@ -184,6 +184,18 @@ func TestProbesOfManyArePrintedALineEach(t *testing.T) {
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)
 	}
+	dead.Peer.Network = "blue"
+	b.Reset()
+	if err := printProbes(&b, []*probeResult{sampleResult(), dead}); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(strings.Fields(b.String()), " "); !strings.HasPrefix(got, "NETWORK PEER VTEP ") || !strings.Contains(got, " blue 10.10.4.0/24 192.0.2.4:4789 ") {
+		t.Errorf("with a network's name printed\n%s", b.String())
+	}
+	b.Reset()
+	if err := printProbe(&b, dead); err != nil || !strings.Contains(b.String(), "10.10.4.0/24 at 192.0.2.4:4789, network blue, ") {
+		t.Errorf("one with a network's name: %v, printed\n%s", err, b.String())
+	}
 	if err := lossOf([]*probeResult{sampleResult(), dead}); err != statusError(exitLoss) {
 		t.Errorf("got %v", err)
 	}

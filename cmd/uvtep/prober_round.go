@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,9 +28,11 @@ const (
 	mostEchoSize  = 9000
 )
 
-// findRequest asks for a peer by anything that names it.
+// findRequest asks for a peer by anything that names it, in the network of that
+// name or, without one, in all of the agent's.
 type findRequest struct {
-	Peer string `json:"peer"`
+	Peer    string `json:"peer"`
+	Network string `json:"network,omitempty"`
 }
 
 // roundRequest asks for one echo of each kind. Size is that of an IP packet in
@@ -80,31 +83,42 @@ func (p *plane) peers() []peerView {
 }
 
 // findPeer finds one.
-func (p *plane) findPeer(_ context.Context, r findRequest) (any, error) {
+func (p *plane) findPeer(text string) (v peerView, err error) {
 	t := p.prober.tables.Load()
 	if t == nil {
-		return nil, errors.New("the agent knows no other hosts yet: it waits for etcd")
+		return v, errors.New("the agent knows no other hosts yet: it waits for etcd")
 	}
-	if err := p.isSelf(r.Peer); err != nil {
-		return nil, admin.BadRequest{Err: err}
+	if err := p.isSelf(text); err != nil {
+		return v, admin.BadRequest{Err: err}
 	}
-	v, err := find(t, r.Peer)
-	if err != nil {
-		return nil, admin.BadRequest{Err: err}
+	if v, err = find(t, text); err != nil {
+		return v, admin.BadRequest{Err: err}
 	}
 	v.Network = p.member.name
 	return v, nil
 }
 
-// findPeer finds a peer in the first of the agent's networks that has it.
-func (a *agent) findPeer(ctx context.Context, r findRequest) (v any, err error) {
-	err = errNoNetwork
+// findPeer finds a peer in the one of the agent's networks that has it.
+func (a *agent) findPeer(_ context.Context, r findRequest) (any, error) {
+	err := errNoNetwork
+	var found []peerView
+	var in []string
 	for _, p := range a.working() {
-		if v, err = p.findPeer(ctx, r); err == nil {
-			break
+		if r.Network != "" && p.member.name != r.Network {
+			continue
+		}
+		var v peerView
+		if v, err = p.findPeer(r.Peer); err == nil {
+			found, in = append(found, v), append(in, v.Network)
 		}
 	}
-	return v, err
+	switch len(found) {
+	case 0:
+		return nil, err
+	case 1:
+		return found[0], nil
+	}
+	return nil, admin.BadRequest{Err: fmt.Errorf("%s is a peer in the networks %s: say in which with --network-name", r.Peer, strings.Join(in, ", "))}
 }
 
 // of asks the plane of the network that a peer was found in.

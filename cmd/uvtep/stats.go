@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/etcdsync"
@@ -119,10 +118,23 @@ func (v *verdictView) add(o verdictView) {
 
 // vtepViews tell of the traffic by VTEP.
 func vtepViews(sent, heard *ledger.Ledger) (list []vtepView, others trafficView) {
-	by := map[netip.Addr]*vtepView{}
-	at := func(a netip.Addr) *vtepView {
+	by, others := traffic(sent, heard)
+	list = make([]vtepView, 0, len(by))
+	for a, t := range by {
+		list = append(list, vtepView{a, *t})
+	}
+	slices.SortFunc(list, func(a, b vtepView) int {
+		return cmp.Or(cmp.Compare(b.Out.Bytes+b.In.Bytes, a.Out.Bytes+a.In.Bytes), a.VTEP.Compare(b.VTEP))
+	})
+	return list, others
+}
+
+// traffic sums up what was sent to and heard from each VTEP.
+func traffic(sent, heard *ledger.Ledger) (by map[netip.Addr]*trafficView, others trafficView) {
+	by = map[netip.Addr]*trafficView{}
+	at := func(a netip.Addr) *trafficView {
 		if by[a] == nil {
-			by[a] = &vtepView{VTEP: a}
+			by[a] = new(trafficView)
 		}
 		return by[a]
 	}
@@ -136,14 +148,7 @@ func vtepViews(sent, heard *ledger.Ledger) (list []vtepView, others trafficView)
 	for a, n := range in {
 		at(a).In = verdictView(n)
 	}
-	list = make([]vtepView, 0, len(by))
-	for _, v := range by {
-		list = append(list, *v)
-	}
-	slices.SortFunc(list, func(a, b vtepView) int {
-		return cmp.Or(cmp.Compare(b.Out.Bytes+b.In.Bytes, a.Out.Bytes+a.In.Bytes), a.VTEP.Compare(b.VTEP))
-	})
-	return list, others
+	return by, others
 }
 
 // stats reads the counters of each network, and with several those of what belongs
@@ -223,10 +228,6 @@ func staleText(since string) string {
 	return ", stale since " + since
 }
 
-func adminFlag(f *pflag.FlagSet, socket *string) {
-	f.StringVar(socket, "admin-socket", "/run/uvtep/uvtep.sock", "unix socket that the agent answers questions on")
-}
-
 func newStats() *cobra.Command {
 	l, all := new(looking), false
 	c := &cobra.Command{
@@ -252,6 +253,7 @@ func newStats() *cobra.Command {
 	l.register(c.Flags())
 	c.Flags().Lookup("json").Usage = "print JSON, zero counters too"
 	c.Flags().BoolVarP(&all, "all", "a", false, "counters that are zero too, and all VTEPs")
+	c.Flags().BoolVarP(&all, "stats", "s", false, "the same, as iproute2 calls it")
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,14 +17,14 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	l := new(looking)
+	l, more := new(looking), false
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "How a running agent is, on one screen",
 		Long: "Tells who this host is, its place in the network and for how long, how far etcd was\n" +
 			"heard, which hosts there are, what went by a second of late, and in WARNING lines what\n" +
 			"is not as it should be and what to do.",
-		Example: "  uvtep status\n  uvtep status -w\n  uvtep status -j | jq '.warnings[]'",
+		Example: "  uvtep status\n  uvtep status -s\n  uvtep status -w\n  uvtep status -j | jq '.warnings[]'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			colours := onColours(cmd.OutOrStdout())
 			return l.repeat(cmd, func(w io.Writer) error {
@@ -34,16 +35,18 @@ func newStatus() *cobra.Command {
 				if l.asJSON {
 					return printJSON(w, v)
 				}
-				return printStatus(w, v, time.Now(), colours)
+				return printStatus(w, v, time.Now(), more, colours)
 			})
 		},
 	}
 	l.register(c.Flags())
+	c.Flags().BoolVarP(&more, "stats", "s", false, "list the peers, since when they are as they are, and the traffic with each")
 	return c
 }
 
-// printStatus prints a status for people.
-func printStatus(w io.Writer, v statusView, now time.Time, colours bool) error {
+// printStatus prints a status for people, with more of the peers if that is asked
+// for.
+func printStatus(w io.Writer, v statusView, now time.Time, more, colours bool) error {
 	b := new(strings.Builder)
 	line := func(name, format string, a ...any) { fmt.Fprintf(b, "  %-10s %s\n", name, fmt.Sprintf(format, a...)) }
 	fmt.Fprintf(b, "uvtep %s, up %s\n", v.Version, roughly(now.Sub(v.Since)))
@@ -52,6 +55,9 @@ func printStatus(w io.Writer, v statusView, now time.Time, colours bool) error {
 	line("etcd", "%s", v.Etcd)
 	for i := range v.Networks {
 		printNetwork(b, line, &v.Networks[i])
+		if more {
+			printPeers(b, &v.Networks[i], now)
+		}
 	}
 	fmt.Fprintf(b, "last %.0fs\n", v.Rates.Seconds)
 	line("out", "%s", v.Rates.Out)
@@ -81,6 +87,26 @@ func printNetwork(b *strings.Builder, line func(name, format string, a ...any), 
 	line("peers", "%s", n.peers())
 	line("offload", "%s", n.Offload)
 	line("features", "%s", some(strings.Join(n.Features, " ")))
+}
+
+// printPeers lists the peers of a network.
+func printPeers(b *strings.Builder, n *networkStatus, now time.Time) {
+	if len(n.Peers) == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "peer\tsubnet\tage\tframes out\tbytes out\tframes in\tbytes in\t\n")
+	for _, p := range n.Peers {
+		age := "-"
+		if p.Since != nil {
+			age = roughly(now.Sub(*p.Since))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", p.VTEP.Addr(), some(p.Subnet, p.Subnet6), age, p.trafficView)
+	}
+	_ = t.Flush() // a Builder takes everything
+	if left := n.PeerCount - len(n.Peers); left > 0 {
+		fmt.Fprintf(b, "  and %s\n", plural(left, "more host"))
+	}
 }
 
 func (u underlayStatus) String() string {

@@ -35,7 +35,7 @@ func TestAStatusIsOneScreen(t *testing.T) {
 	v := someStatus()
 	v.Warnings = []string{"something; do something"}
 	var b strings.Builder
-	if err := printStatus(&b, v, v.Since.Add(26*time.Hour), false); err != nil {
+	if err := printStatus(&b, v, v.Since.Add(26*time.Hour), false, false); err != nil {
 		t.Fatal(err)
 	}
 	const want = `uvtep 1.2, up 1d2h
@@ -61,11 +61,41 @@ WARNING: something; do something
 		t.Errorf("printed (-want +got):\n%s", diff)
 	}
 	var coloured strings.Builder
-	if err := printStatus(&coloured, v, v.Since.Add(26*time.Hour), true); err != nil || coloured.String() != strings.Replace(want, "WARNING:", red("WARNING:"), 1) {
+	if err := printStatus(&coloured, v, v.Since.Add(26*time.Hour), false, true); err != nil || coloured.String() != strings.Replace(want, "WARNING:", red("WARNING:"), 1) {
 		t.Errorf("in colours: %v, got\n%q", err, coloured.String())
 	}
 	if n := strings.Count(b.String(), "\n"); n > 24 {
 		t.Errorf("%d lines: more than a screen", n)
+	}
+}
+
+func TestAStatusListsThePeersWhereThatIsAskedFor(t *testing.T) {
+	v := someStatus()
+	now := v.Since.Add(26 * time.Hour)
+	n := &v.Networks[0]
+	n.PeerCount = 3
+	n.Peers = []peerStatus{
+		{VTEP: netip.MustParseAddrPort("192.0.2.2:4789"), Subnet: "10.10.2.0/24", Since: new(now.Add(-time.Hour)), trafficView: trafficView{verdictView{3, 300}, verdictView{4, 4000}}},
+		{VTEP: netip.MustParseAddrPort("192.0.2.30:8472"), Subnet6: "2001:db8:3::/64"},
+	}
+	var b strings.Builder
+	if err := printStatus(&b, v, now, true, false); err != nil {
+		t.Fatal(err)
+	}
+	const want = `  features   tso udp_gro
+        peer           subnet   age  frames out  bytes out  frames in  bytes in
+   192.0.2.2     10.10.2.0/24  1h0m           3        300          4      4000
+  192.0.2.30  2001:db8:3::/64     -           0          0          0         0
+  and 1 more host
+last 5s
+`
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("printed\n%s\nwithout\n%s", b.String(), want)
+	}
+	b.Reset()
+	n.Peers, n.PeerCount = nil, 0
+	if err := printStatus(&b, v, now, true, false); err != nil || strings.Contains(b.String(), "bytes out") {
+		t.Errorf("without peers: %v, printed\n%s", err, b.String())
 	}
 }
 

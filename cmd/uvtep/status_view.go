@@ -93,6 +93,8 @@ type peerStatus struct {
 	Subnet  string         `json:"subnet,omitempty"`
 	Subnet6 string         `json:"subnet6,omitempty"`
 	NodeID  string         `json:"node_id,omitempty"` // none: it runs flannel
+	Since   *time.Time     `json:"since,omitempty"`   // its record is in force as it is
+	trafficView
 }
 
 // maxPeers is how many peers are named.
@@ -201,7 +203,7 @@ func (p *plane) networkStatus(now time.Time, link linkView) networkStatus {
 	if t := p.tables; t != nil {
 		v.Revision, v.Stale, v.Conflicts = t.Rev, p.staleSince(), t.ConflictCount
 		v.VTEPs, v.Stations, v.Bindings = t.FDB.VTEPs(p.network.VNI).Len(), t.FDB.Len(), t.ARP.Len()
-		v.PeerCount, v.Peers = t.Peers.Len(), peers(t)
+		v.PeerCount, v.Peers = t.Peers.Len(), p.peerStatuses()
 		if !p.noSubnet {
 			v.Routes = t.Routes.Len()
 		}
@@ -222,19 +224,29 @@ func (v *networkStatus) place(r *etcdsync.Registration, now time.Time) {
 	v.Reservation = v.Subnet+v.Subnet6 != "" && v.SubnetSeconds == nil && v.LivenessSeconds != nil
 }
 
-// peers are the other hosts that have a subnet, in the order of their addresses:
+// peerStatuses are the other hosts that have a subnet, in the order of their addresses:
 // the first of them.
-func peers(t *etcdsync.Tables) []peerStatus {
-	out := make([]peerStatus, 0, t.Peers.Len())
-	for _, p := range t.Peers.All() {
-		s := peerStatus{Subnet: text(p.Subnet), Subnet6: text(p.Subnet6), NodeID: p.NodeID}
-		if p.VTEP != nil {
-			s.VTEP = p.VTEP.To
+func (p *plane) peerStatuses() []peerStatus {
+	out := make([]peerStatus, 0, p.tables.Peers.Len())
+	for _, peer := range p.tables.Peers.All() {
+		s := peerStatus{Subnet: text(peer.Subnet), Subnet6: text(peer.Subnet6), NodeID: peer.NodeID}
+		if peer.VTEP != nil {
+			s.VTEP = peer.VTEP.To
+		}
+		if since := p.journal.since(peer.Rev); !since.IsZero() {
+			s.Since = &since
 		}
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b peerStatus) int { return cmp.Or(a.VTEP.Compare(b.VTEP), cmp.Compare(a.Subnet, b.Subnet)) })
-	return out[:min(len(out), maxPeers)]
+	out = out[:min(len(out), maxPeers)]
+	by, _ := traffic(&p.sent, &p.heard)
+	for i := range out {
+		if t := by[out[i].VTEP.Addr()]; t != nil {
+			out[i].trafficView = *t
+		}
+	}
+	return out
 }
 
 // meanwhile are two readings of the counters.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -48,12 +49,20 @@ func checkTUN(r *report, f *Facts) {
 		if f.Agent.State == Answers || !f.Root {
 			s = Note // the agent has its TAP, and root may have one
 		}
-		r.add(s, tunFix, "no TAP can be made: %v", f.TUN)
+		what, fix := faultOf(f.TUN, "modprobe tun; in a container: --device=/dev/net/tun --cap-add=NET_ADMIN")
+		r.add(s, fix, "no TAP can be made: %v", what)
 	}
 	r.ok("%s works", hostnet.TUNPath)
 }
 
-const tunFix = "modprobe tun; in a container: --device=/dev/net/tun --cap-add=NET_ADMIN"
+// faultOf is what is wrong and what to do about it, where the error knows that
+// better.
+func faultOf(err error, fix string) (what error, better string) {
+	if f, ok := errors.AsType[*hostnet.Fault](err); ok {
+		return f.Err, f.Do
+	}
+	return err, fix
+}
 
 // checkPermission tells what who asks may do.
 func checkPermission(r *report, f *Facts) {
@@ -61,7 +70,8 @@ func checkPermission(r *report, f *Facts) {
 		r.add(Note, "sudo uvtep doctor", "not run as root: who holds ports, and the firewall, cannot be seen in full")
 	}
 	if f.NetAdmin != nil && f.Root {
-		r.add(Error, "in a container: --cap-add=NET_ADMIN; under systemd see CapabilityBoundingSet", "%v", f.NetAdmin)
+		what, fix := faultOf(f.NetAdmin, "in a container: --cap-add=NET_ADMIN; under systemd see CapabilityBoundingSet")
+		r.add(Error, fix, "%v", what)
 	}
 	r.ok("allowed to configure the network")
 }

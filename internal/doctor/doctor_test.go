@@ -143,8 +143,11 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"an agent with another socket", func(f *Facts) { f.Agent.State = NoAgent }, "warning agent", "uvtep (process 100) has the TAP open", "--admin-socket"},
 
 		{"no TUN driver", func(f *Facts) { f.noAgent(); f.TUN = hostnet.ErrNoTUN }, "error agent; error tun", "", ""},
+		{"no TUN driver, and what to do is known", func(f *Facts) { f.TUN = &hostnet.Fault{Err: hostnet.ErrNoTUN, Do: "hand it in"} },
+			"note tun", "no TAP can be made: no TUN/TAP driver", "hand it in"},
 		{"no TUN driver for who asks", func(f *Facts) { f.TUN = hostnet.ErrNoTUN }, "note tun", "no TAP can be made", "modprobe tun"},
 		{"not root", func(f *Facts) { f.Root = false }, "note permission", "not run as root", "sudo"},
+		{"root without its rights, and what to do is known", func(f *Facts) { f.NetAdmin = &hostnet.Fault{Err: hostnet.ErrNoNetAdmin, Do: "give it back"} }, "error permission", "CAP_NET_ADMIN", "give it back"},
 		{"root without its rights", func(f *Facts) { f.NetAdmin = hostnet.ErrNoNetAdmin }, "error permission", "CAP_NET_ADMIN", "--cap-add=NET_ADMIN"},
 
 		{"the port held by another program", func(f *Facts) { f.Sockets[0].Held = []hostnet.Process{{PID: 7, Name: "nc"}} }, "error port", "held by nc (process 7)", "kill 7"},

@@ -16,11 +16,23 @@ var (
 	ErrNoTUN = errors.New("no TUN/TAP driver")
 )
 
+// Fault is what Preflight finds wrong, and what to do about it.
+type Fault struct {
+	Err error
+	Do  string
+}
+
+// Error says both.
+func (f *Fault) Error() string { return f.Err.Error() + ": " + f.Do }
+
+// Unwrap returns what is wrong.
+func (f *Fault) Unwrap() error { return f.Err }
+
 // TUNPath is where the kernel's TUN/TAP driver is opened.
 const TUNPath = "/dev/net/tun"
 
 // Preflight reports everything that keeps the process from doing its work on
-// this machine, each fault with what to do about it: ErrNoNetAdmin, ErrNoTUN.
+// this machine, each a Fault: ErrNoNetAdmin, ErrNoTUN.
 // tun is the driver's path; empty means TUNPath. It leaves nothing open.
 func Preflight(tun string) error {
 	if tun == "" {
@@ -41,11 +53,9 @@ func checkNetAdmin() error {
 		return nil
 	}
 	if os.Geteuid() == 0 {
-		return fmt.Errorf("%w: root has lost it here; in a container start it with --cap-add=NET_ADMIN, "+
-			"under systemd look at CapabilityBoundingSet", ErrNoNetAdmin)
+		return &Fault{ErrNoNetAdmin, "root has lost it here; in a container start it with --cap-add=NET_ADMIN, under systemd look at CapabilityBoundingSet"}
 	}
-	return fmt.Errorf("%w: run as root, or give the program the capability with "+
-		`"setcap cap_net_admin+ep uvtep"`, ErrNoNetAdmin)
+	return &Fault{ErrNoNetAdmin, `run as root, or give the program the capability with "setcap cap_net_admin+ep uvtep"`}
 }
 
 // checkTUN opens the driver, which makes no device yet. Opening also loads the
@@ -55,7 +65,7 @@ func checkTUN(path string) error {
 	if err == nil {
 		return unix.Close(fd)
 	}
-	return fmt.Errorf("%w: open %s: %w: %s", ErrNoTUN, path, err, tunAdvice(err))
+	return &Fault{fmt.Errorf("%w: open %s: %w", ErrNoTUN, path, err), tunAdvice(err)}
 }
 
 // tunAdvice says what to do when the driver cannot be opened.
