@@ -22,6 +22,7 @@ const (
 func checkEtcd(r *report, f *Facts) {
 	answer, silent := 0, []etcdsync.Member(nil)
 	clusters := map[uint64]bool{}
+	var ours time.Time
 	for _, m := range f.Etcd.Members {
 		if m.Cluster != 0 {
 			clusters[m.Cluster] = true
@@ -42,8 +43,11 @@ func checkEtcd(r *report, f *Facts) {
 			}
 		}
 		r.certificate("etcd's certificate at "+m.Endpoint, m.Ends, f.Now)
-		r.certificate("the client certificate", m.Clients, f.Now)
+		if !m.Clients.IsZero() {
+			ours = m.Clients // to all members the same
+		}
 	}
+	r.certificate("the client certificate", ours, f.Now)
 	for _, m := range silent {
 		s := Warning
 		if answer == 0 {

@@ -266,6 +266,10 @@ func TestEachFaultIsFound(t *testing.T) {
 			f.Etcd.Members = append(f.Etcd.Members, etcdsync.Member{Endpoint: "http://x", Cluster: 8})
 		}, "error etcd", "2 clusters", ""},
 		{"etcd's certificate ends soon", func(f *Facts) { f.Etcd.Members[0].Ends = now.Add(time.Hour) }, "warning etcd", "runs out at 2026-01-31T13:00:00Z", "renew"},
+		{"our certificate ended, towards two members", func(f *Facts) {
+			f.Etcd.Members[0].Clients = now.Add(-time.Hour)
+			f.Etcd.Members = append(f.Etcd.Members, f.Etcd.Members[0])
+		}, "error etcd", "the client certificate ran out", "renew"},
 		{"our certificate ended", func(f *Facts) { f.Etcd.Members[0].Clients = now.Add(-time.Hour) }, "error etcd", "the client certificate ran out", "renew"},
 		{"a key that cannot be used", func(f *Facts) {
 			f.Etcd.Records = append(f.Etcd.Records, etcdsync.SubnetRecord{Key: "10.10.9.0-24", Fault: "no JSON"})
