@@ -44,6 +44,8 @@ var commandMasks = []struct {
 	{regexp.MustCompile(`(?m)^ +\d+( +\d+){5}\n`), ""},                     // a lane: as many as the machine has
 	{regexp.MustCompile(` {2,}(frames|bytes|count)( out| in|)`), "  $1$2"}, // how wide columns are
 	{regexp.MustCompile(`(?m)  [0-9a-f]{12}(  yes +vxlan +1 +\S+) .*`), "  NODE$1 AGE LEFT N"},
+	{regexp.MustCompile(`(?m)^( +[\d.]+  [\d./]+) +\S+( +\d+){4}$`), "$1  AGE N"}, // a peer
+	{regexp.MustCompile(`subnet +age`), "subnet  age"},
 	{regexp.MustCompile(`AGE +LEFT +CREATED`), "AGE LEFT CREATED"},
 	{regexp.MustCompile(`192\.0\.2\.1:\d{5}`), "192.0.2.1:PORT"},
 	{regexp.MustCompile(`0x[0-9a-f]{8} chose port \d+`), "HASH chose PORT"},

@@ -170,11 +170,12 @@ func (a *agent) left(p *plane) {
 	a.planes = slices.DeleteFunc(a.planes, func(o *plane) bool { return o == p })
 }
 
-// working returns the planes that work.
+// working returns the planes that work, in the order of their networks.
 func (a *agent) working() []*plane {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Clone(a.planes)
+	at := func(p *plane) int { return slices.Index(a.members, p.member) }
+	return slices.SortedFunc(slices.Values(a.planes), func(x, y *plane) int { return at(x) - at(y) })
 }
 
 // silence closes a socket that was opened too late to be served.

@@ -95,3 +95,13 @@ func fields[T fmt.Stringer](list []T) (out []string) {
 	}
 	return out
 }
+
+func TestStatisticsOfStatsAreAllOfThem(t *testing.T) {
+	f := newStats().Flags()
+	if err := f.Parse([]string{"-s"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Lookup("all").Value.String(); got != "true" {
+		t.Errorf("with -s, --all is %s", got)
+	}
+}
