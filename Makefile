@@ -68,7 +68,7 @@ bench-charts: ## charts and tables of docs/performance.md and docs/scale.md, fro
 	$(GO) run ./bench/chart -charts docs/performance -page docs/performance.md docs/performance/lab.txt
 	$(GO) run ./bench/chart -scale -charts docs/scale -page docs/scale.md docs/scale/scale.txt
 
-bench-scale: ## agents in networks of up to 10,000 hosts and a million endpoints, and many agents on one etcd, into docs/scale (root; ten minutes)
+bench-scale: ## agents in networks of up to 10,000 hosts and a million endpoints, and many agents on one etcd, into docs/scale (root; twenty minutes)
 	@mkdir -p bin docs/scale
 	set -o pipefail; { echo "commit: $(VERSION)"; $(ORIGIN); $(GO) test -run '^$$' -timeout 60m -bench '^Benchmark(Scale|Fleet)$$' -benchtime 1x ./bench && \
 		$(GO) test -run '^$$' -timeout 20m -bench '^BenchmarkScale' ./etcdsync; } | tee bin/scale.txt

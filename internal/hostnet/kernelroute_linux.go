@@ -1,6 +1,7 @@
 package hostnet
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -20,7 +21,32 @@ type kernelRoute struct {
 	index  int  // of the interface it leads into
 	metric int  // 0 when plain
 	tos    int  // 0 when plain
+	scope  int  // for putRoute, see scopeFor; any is plain
 	plain  bool // it has the form we give ours
+}
+
+const (
+	// crowd is how many routes make the search for one's record of nexthops long.
+	crowd = 1000
+	// scopes is how many there are below RT_SCOPE_SITE, whose meaning is the
+	// user's (linux/rtnetlink.h).
+	scopes = unix.RT_SCOPE_SITE
+)
+
+// scopeFor is the scope of an IPv4 route among so many. The kernel keeps records of
+// nexthops by what all our routes have in common, and by scope, not by gateway, and
+// looks through all that are alike when a route is added, a millisecond of ten
+// thousand, in which nothing else gets the processor where the kernel is not
+// preemptible (net/ipv4/fib_semantics.c, fib_info_hashfn, fib_find_info). Where there
+// are more than a crowd each of the scopes takes a part of them. None means anything
+// for a route into the TAP: only RT_SCOPE_LINK and narrower ones do.
+func scopeFor(dst netip.Prefix, routes int) int {
+	if !dst.Addr().Is4() || dst.Bits() == 0 {
+		return unix.RT_SCOPE_UNIVERSE
+	}
+	ip := dst.Addr().As4()
+	subnet := binary.BigEndian.Uint32(ip[:]) >> (32 - dst.Bits())
+	return int(subnet % uint32(min(1+max(routes-1, 0)/crowd, scopes)))
 }
 
 // ownRoutes lists the routes of our protocol number into the interface of that
@@ -89,7 +115,7 @@ func (h *Host) putRoute(k kernelRoute, replace bool) error {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE | unix.NLM_F_ACK
 	}
 	msg := nl.NewRtMsg()
-	msg.Flags = unix.RTNH_F_ONLINK
+	msg.Flags, msg.Scope = unix.RTNH_F_ONLINK, uint8(k.scope)
 	if err := h.routeRequest(unix.RTM_NEWROUTE, flags, msg, k); err != nil {
 		return fmt.Errorf("route %s: %w", k.Route, err)
 	}

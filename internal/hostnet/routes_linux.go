@@ -302,5 +302,5 @@ func (r *Routes) takeOver(taken []kernelRoute) error {
 
 // kernel is a route of ours as the kernel shall have it.
 func (r *Routes) kernel(route Route) kernelRoute {
-	return kernelRoute{Route: route, index: r.index, plain: true}
+	return kernelRoute{Route: route, index: r.index, scope: scopeFor(route.Dst, len(r.want)), plain: true}
 }

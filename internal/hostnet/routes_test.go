@@ -2,6 +2,7 @@ package hostnet
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -305,5 +306,100 @@ func TestARouteMayTakeLessThanTheTAP(t *testing.T) {
 	s.check(err)
 	if len(rs) != 1 || !rs[0].MTULock {
 		t.Errorf("got %+v, want one with its MTU locked", rs)
+	}
+}
+
+// Ten thousand hosts are no reason for the kernel to look through ten thousand
+// records at each route; and nobody but the kernel notices.
+func TestManyRoutesAreOfSeveralScopes(t *testing.T) {
+	s := overlay(t)
+	r := NewRoutes(s.Host)
+	tap := s.index("uvtep.1")
+	numbered := func(n int) (out []Route) {
+		for i := range n {
+			out = append(out, routeTo(fmt.Sprintf("10.%d.%d.0/24", 32+i/256, i%256)), routeTo(fmt.Sprintf("fd00:20:%x::/64", i)))
+		}
+		return out
+	}
+	inScopes := func(count int) {
+		t.Helper()
+		got := map[netlink.Scope]int{}
+		rs, err := s.nl.RouteListFiltered(unix.AF_INET, &netlink.Route{Protocol: RouteProtocol}, netlink.RT_FILTER_PROTOCOL)
+		s.check(err)
+		for _, r := range rs {
+			got[r.Scope]++
+		}
+		if len(got) != count || len(rs) == 0 {
+			t.Errorf("%d routes are of the scopes %v, want %d of them", len(rs), got, count)
+		}
+		for scope, n := range got {
+			if n > crowd || scope >= unix.RT_SCOPE_SITE {
+				t.Errorf("%d routes are of scope %d", n, scope)
+			}
+		}
+	}
+	few, many := numbered(crowd/2), numbered(5*crowd/4)
+	s.check(r.Reconcile(tap, few))
+	inScopes(1)
+	s.check(r.Reconcile(tap, many))
+	s.check(r.Reconcile(tap, nil))
+	s.check(r.Reconcile(tap, many))
+	inScopes(3) // of as many routes, half of them IPv6
+	rs, err := s.nl.RouteGet(net.IPv4(10, 35, 77, 9))
+	s.check(err)
+	if len(rs) != 1 || rs[0].LinkIndex != tap || rs[0].Gw.String() != "10.35.77.0" {
+		t.Errorf("a datagram goes by %v", rs)
+	}
+	changes := s.changesOf(func() { s.check(NewRoutes(s.Host).Reconcile(tap, many)) })
+	if changes != 0 {
+		t.Errorf("another agent changes %d of the routes that it finds", changes)
+	}
+	// Of whichever scope, a place is taken, and a route is found to be removed.
+	s.check(r.Change(tap, []netip.Prefix{many[0].Dst, many[2].Dst}, nil))
+	s.route("eth0", many[2].Dst.String(), "192.0.2.9", nil)
+	if err := r.Change(tap, nil, []Route{many[2]}); err == nil || !strings.Contains(err.Error(), "a route that is not ours is in its place") {
+		t.Errorf("a foreign route in the place of one: got %v", err)
+	}
+	s.check(r.Reconcile(tap, nil))
+	same(t, "nobody is left", s.ours(), nil)
+}
+
+// changesOf counts what a function changes in the routes of our number.
+func (s *space) changesOf(do func()) (n int) {
+	s.t.Helper()
+	updates, done := make(chan netlink.RouteUpdate, 1<<14), make(chan struct{})
+	s.check(netlink.RouteSubscribeAt(s.ns, updates, done))
+	do()
+	mark := netlink.Route{Dst: ipNet(netip.MustParsePrefix("10.254.254.0/24")), LinkIndex: s.index("eth0")}
+	s.check(s.nl.RouteAdd(&mark))
+	s.check(s.nl.RouteDel(&mark))
+	for u := range updates {
+		if u.Dst != nil && u.Dst.String() == mark.Dst.String() {
+			break
+		}
+		n++
+	}
+	close(done)
+	return n
+}
+
+func TestScopesOfRoutes(t *testing.T) {
+	for _, c := range []struct {
+		dst    string
+		routes int
+		want   int
+	}{
+		{"10.0.7.0/24", 0, 0},
+		{"10.0.7.0/24", crowd, 0},
+		{"10.0.7.0/24", crowd + 1, 1},    // 0x0a0007 of 2
+		{"10.0.7.0/24", 10 * crowd, 7},   // 655367 of 10
+		{"10.0.7.0/24", 1 << 30, 167},    // of 200, however many there are
+		{"10.0.7.128/25", 10 * crowd, 5}, // 0x14000f of 10
+		{"0.0.0.0/0", 10 * crowd, 0},     // no subnet of many
+		{"fd00:7::/64", 10 * crowd, 0},   // IPv6 has no such records
+	} {
+		if got := scopeFor(netip.MustParsePrefix(c.dst), c.routes); got != c.want {
+			t.Errorf("%s of %d routes: got %d, want %d", c.dst, c.routes, got, c.want)
+		}
 	}
 }
