@@ -206,7 +206,8 @@ func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name s
 }
 
 // inRealTime runs a function while every thread of the agent is scheduled before all
-// ordinary ones (SCHED_RR, sched(7)), as with `chrt -r 1 uvtep run`.
+// ordinary ones (SCHED_RR, sched(7)) and those of the data path before the others, as
+// they are with `chrt -r 1 uvtep run`.
 func (g *great) inRealTime(b *testing.B, do func()) {
 	b.Helper()
 	was := map[int]*unix.SchedAttr{}
@@ -216,7 +217,11 @@ func (g *great) inRealTime(b *testing.B, do func()) {
 			return err
 		}
 		was[tid] = &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: attr.Policy, Nice: attr.Nice}
-		return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}, 0)
+		first := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+		if attr.Policy == unix.SCHED_BATCH { // the data path's
+			first.Priority = 2
+		}
+		return unix.SchedSetAttr(tid, &first, 0)
 	})
 	do()
 	g.threads(b, func(tid int) error {

@@ -54,7 +54,7 @@ func TestThreadGetsItsPlaceAndNoOtherDoes(t *testing.T) {
 	}
 	before := nices(0) // the main thread of a run before is still where it was put
 	own, others := placed(t, was+3, nothing)
-	if want := (stand{was + 3, schedBatch}); own != want {
+	if want := (stand{was + 3, unix.SCHED_BATCH}); own != want {
 		t.Errorf("got %+v, want %+v", own, want)
 	}
 	if len(others) == 0 {
@@ -73,8 +73,45 @@ func TestThreadGetsItsPlaceAndNoOtherDoes(t *testing.T) {
 
 func TestThreadWithABetterPlaceKeepsIt(t *testing.T) {
 	better := func() error { return unix.Setpriority(unix.PRIO_PROCESS, 0, -7) }
-	if own, _ := placed(t, -5, better); own != (stand{-7, schedOther}) {
+	if own, _ := placed(t, -5, better); own != (stand{-7, unix.SCHED_NORMAL}) {
 		t.Errorf("got %+v, want niceness -7 and the ordinary policy", own)
+	}
+}
+
+// In real time a thread comes one priority before the others of the process, and no
+// further however often it is asked.
+func TestThreadInRealTimeComesBeforeTheOthers(t *testing.T) {
+	const given = 3
+	for _, c := range []struct {
+		name         string
+		policy, nice int
+		given, want  uint32
+		again        int
+	}{
+		{"round robin", unix.SCHED_RR, -5, given, given + 1, 0},
+		{"first in, first out, asked again", unix.SCHED_FIFO, -5, given, given + 1, 2},
+		{"left alone", unix.SCHED_RR, 0, given, given, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			done := make(chan error)
+			var at *unix.SchedAttr
+			go func() {
+				runtime.LockOSThread() // and not unlocked
+				err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: uint32(c.policy), Priority: c.given}, 0)
+				for range 1 + c.again {
+					err = errors.Join(err, Thread(c.nice))
+				}
+				var gerr error
+				at, gerr = unix.SchedGetAttr(0, 0)
+				done <- errors.Join(err, gerr)
+			}()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if int(at.Policy) != c.policy || at.Priority != c.want {
+				t.Errorf("got policy %d and priority %d, want %d and %d", at.Policy, at.Priority, c.policy, c.want)
+			}
+		})
 	}
 }
 
@@ -99,7 +136,7 @@ func TestThreadThatIsRefusedStaysAsItWas(t *testing.T) {
 	if err := <-got; err != nil {
 		t.Fatal(err)
 	}
-	if want := (stand{was, schedOther}); own != want {
+	if want := (stand{was, unix.SCHED_NORMAL}); own != want {
 		t.Errorf("got %+v, want %+v", own, want)
 	}
 }
