@@ -3,6 +3,8 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -169,6 +171,62 @@ func TestAStartThatMissedAnotherNetworkJoinsIt(t *testing.T) {
 	must(t, l.Put(ctx, prefix+"/config", `{"Network":"10.77.0.0/16","Backend":{"Type":"vxlan","VNI":8,"Port":4789}}`))
 	p, err = h.Start(program, h.AgentArgs()...)
 	must(t, err, p.WaitOutput(ctx, "MAC address not kept"), p.WaitOutput(ctx, "Running backend"))
+}
+
+// A network that gets another VNI gets another TAP. The one before goes, with its
+// routes, unless it is another agent's by now.
+func TestAnotherVNILeavesNoTAPBehind(t *testing.T) {
+	l, ctx, _ := withEtcd(t, lab.Config{Hosts: 2}, 1)
+	h := l.Hosts[1]
+	network := func(prefix string, vni, port int) {
+		t.Helper()
+		must(t, l.Put(ctx, prefix+"/config", fmt.Sprintf(`{"Network":"10.10.0.0/16","Backend":{"Type":"vxlan","VNI":%d,"Port":%d}}`, vni, port)))
+	}
+	args := h.AgentArgs()
+	i := slices.Index(args, "--tap")
+	args = slices.Delete(args, i, i+2) // named by the VNI
+	again := func() {
+		t.Helper()
+		must(t, h.Agent.Stop(ctx))
+		p, err := h.Start(program, args...)
+		must(t, err, p.WaitOutput(ctx, "Running backend"))
+		h.Agent = p
+	}
+	taps := func() (names string) {
+		t.Helper()
+		for _, tap := range []string{"uvtep.1", "uvtep.7"} {
+			_, err := h.Link(tap)
+			if err == nil {
+				names += tap + " "
+			} else if !errors.Is(err, lab.ErrNoLink) {
+				t.Fatal(err)
+			}
+		}
+		return strings.TrimSpace(names)
+	}
+	for _, vni := range []int{7, 1} {
+		network(prefix, vni, 4789)
+		again()
+		want := fmt.Sprintf("uvtep.%d", vni)
+		eventually(ctx, t, "the TAP is "+want+" alone", func() (bool, string) { got := taps(); return got == want, got })
+	}
+
+	network("/other", 1, 4790)
+	must(t, h.Agent.Stop(ctx), h.DeleteLink("uvtep.1"))
+	dir := t.TempDir()
+	other, err := h.Start(program, "run", "--etcd-endpoints", l.EtcdURLs()[0], "--etcd-prefix", "/other", "--iface", "eth0", "--state-dir", dir,
+		"--subnet-file", filepath.Join(dir, "subnet.env"), "--admin-socket", filepath.Join(dir, "sock"))
+	must(t, err, other.WaitOutput(ctx, "Running backend"))
+	network(prefix, 7, 4789)
+	p, err := h.Start(program, args...)
+	must(t, err, p.WaitOutput(ctx, "Running backend"))
+	h.Agent = p
+	if got := taps(); got != "uvtep.1 uvtep.7" {
+		t.Errorf("beside another agent the TAPs are %q, want both", got)
+	}
+	if strings.Contains(other.Output(), "TAP device is gone") {
+		t.Error("the other agent's TAP was removed")
+	}
 }
 
 // A first start may wait long for etcd; the underlay is where it is then.

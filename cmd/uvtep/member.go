@@ -102,6 +102,7 @@ func (m *member) join(ctx context.Context) (err error) {
 	}
 	defer m.unsettle()
 	defer m.trunk.forget(m)
+	m.leaveFormer()
 	if err := m.prepare(); err != nil {
 		return err
 	}

@@ -148,6 +148,31 @@ func (a *agent) sweep() {
 	}
 }
 
+// leaveFormer removes what earlier runs left on the host under VNIs that the network
+// had before, as sweep does. A TAP that a program has open is another agent's.
+func (m *member) leaveFormer() {
+	r := remains{name: m.name, state: m.state}
+	if err := r.look(); err != nil {
+		m.log.Warn().Err(err).Msg("TAPs of earlier runs cannot be looked for")
+		return
+	}
+	now := tapName(m.tap, m.network.VNI)
+	for _, tap := range r.taps {
+		l, err := m.host.FindLink(tap)
+		if err != nil || !l.Ours || l.Carrier || tap == now || slices.ContainsFunc(m.members, func(o *member) bool { return o != m && o.mayHave(tap) }) {
+			continue
+		}
+		if _, err := removeTAP(m.host, tap); err != nil {
+			m.log.Warn().Err(err).Str("tap", tap).Msg("the TAP of an earlier run could not be removed: `ip link delete` it")
+			continue
+		}
+		if err := m.host.RemoveMasquerade(tap); err != nil {
+			m.log.Warn().Err(err).Str("tap", tap).Msg("the masquerade rules of an earlier run could not be removed")
+		}
+		m.log.Info().Str("tap", tap).Msg("the network has another VNI than in an earlier run, whose TAP and routes are removed")
+	}
+}
+
 // mayHave reports whether a TAP is that of the member, as far as that is known.
 func (m *member) mayHave(tap string) bool {
 	n, known := m.lastNetwork()

@@ -28,6 +28,9 @@ type Link struct {
 	MTU int
 	// Up is the administrative state.
 	Up bool
+	// Carrier is whether something is at its other end: of a TAP, a program that
+	// has it open.
+	Carrier bool
 	// Ours says that EnsureLink has dressed it, or made it as a bridge.
 	Ours bool
 	// Bridge is the name of the bridge it belongs to, or empty.
@@ -43,12 +46,13 @@ func (h *Host) FindLink(name string) (Link, error) {
 		return Link{}, err
 	}
 	l := Link{
-		Name:  a.Name,
-		Index: a.Index,
-		MAC:   addrOf(a.HardwareAddr),
-		MTU:   a.MTU,
-		Up:    a.Flags&net.FlagUp != 0,
-		Ours:  a.Alias == alias,
+		Name:    a.Name,
+		Index:   a.Index,
+		MAC:     addrOf(a.HardwareAddr),
+		MTU:     a.MTU,
+		Up:      a.Flags&net.FlagUp != 0,
+		Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+		Ours:    a.Alias == alias,
 	}
 	if l.Addrs, err = h.addrsOn(a.Index); err != nil {
 		return Link{}, fmt.Errorf("addresses of %s: %w", name, err)
