@@ -5,11 +5,9 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/uvtep/uvtep/internal/ledger"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -33,14 +31,7 @@ type pageNetwork struct {
 	networkStatus
 	Tenure, PeerText string
 	Sizes            string // of the tables
-	Peers            []pagePeer
 	Verdicts         []pageVerdicts
-}
-
-// pagePeer is a peer and what went to and came from it.
-type pagePeer struct {
-	VTEP, Subnet, Subnet6 string
-	Out, In               ledger.Sum
 }
 
 // pageVerdicts are the verdicts of one direction that there were.
@@ -81,7 +72,7 @@ func (w *web) pageView(now time.Time) pageView {
 		} else {
 			all.join(s)
 		}
-		v.Networks[i].count(p.read().stats, &p.sent, &p.heard)
+		v.Networks[i].count(p.read().stats)
 	}
 	if len(v.Networks) > 0 {
 		v.fill(all, now)
@@ -100,15 +91,12 @@ func (v *pageView) add(s statusView) {
 		n := pageNetwork{networkStatus: s.Networks[i]}
 		n.Tenure, n.PeerText = n.tenure(), plural(n.PeerCount, "peer")
 		n.Sizes = strings.Join([]string{plural(n.Stations, "station"), plural(n.Bindings, "binding"), plural(n.Routes, "route")}, ", ")
-		for _, p := range n.networkStatus.Peers {
-			n.Peers = append(n.Peers, pagePeer{VTEP: p.VTEP.String(), Subnet: p.Subnet, Subnet6: p.Subnet6})
-		}
 		v.Networks = append(v.Networks, n)
 	}
 }
 
 // count fills in the counters.
-func (n *pageNetwork) count(s vswitch.Stats, sent, heard *ledger.Ledger) {
+func (n *pageNetwork) count(s vswitch.Stats) {
 	n.Verdicts = []pageVerdicts{{Name: "From the TAP"}, {Name: "From the underlay"}}
 	for _, x := range vswitch.Verdicts() {
 		d := &n.Verdicts[0]
@@ -117,13 +105,6 @@ func (n *pageNetwork) count(s vswitch.Stats, sent, heard *ledger.Ledger) {
 		}
 		if s.Frames[x] > 0 {
 			d.Rows = append(d.Rows, pageVerdict{x.String(), s.Frames[x], s.Bytes[x]})
-		}
-	}
-	out, _ := sent.Sums()
-	in, _ := heard.Sums()
-	for i := range n.Peers {
-		if a, err := netip.ParseAddrPort(n.Peers[i].VTEP); err == nil {
-			n.Peers[i].Out, n.Peers[i].In = out[a.Addr()], in[a.Addr()]
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/uvtep/uvtep/internal/ledger"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -130,6 +128,7 @@ func TestThePageOfAnAgentThatWaits(t *testing.T) {
 func TestThePageTellsWhatStatusTells(t *testing.T) {
 	s := someStatus()
 	s.Networks[0].Peers[0].Subnet = "10.10.2.0/24"
+	s.Networks[0].Peers[0].trafficView = trafficView{Out: verdictView{1234, 98000}, In: verdictView{5, 600}}
 	s.Warnings = []string{`key "<script>alert(1)</script>" is bad`}
 	var v pageView
 	v.fill(s, s.Since.Add(26*time.Hour))
@@ -137,11 +136,7 @@ func TestThePageTellsWhatStatusTells(t *testing.T) {
 	var stats vswitch.Stats
 	stats.Frames[vswitch.Forward], stats.Bytes[vswitch.Forward] = 1234, 98765
 	stats.Frames[vswitch.DropUnknownVTEP] = 3
-	var sent, heard ledger.Ledger
-	b := sent.Open()
-	b.Add(netip.MustParseAddr("192.0.2.2"), 1234, 98000)
-	sent.Close(b)
-	v.Networks[0].count(stats, &sent, &heard)
+	v.Networks[0].count(stats)
 	var page bytes.Buffer
 	if err := pageTemplate.Execute(&page, v); err != nil {
 		t.Fatal(err)
@@ -149,7 +144,7 @@ func TestThePageTellsWhatStatusTells(t *testing.T) {
 	for _, want := range []string{
 		"<h1>uvtep</h1>\n<strong class=\"state good\">ready</strong>", "1.2, up 1d2h", "0123456789abcdef0123456789abcdef", "eth0, 192.0.2.1, mtu 1500",
 		"connected, heard up to revision 17, 0.4s ago", "<h2>uvtep.1</h2>", "10.10.0.0/16, VNI 1, port 4789", "10.10.1.0/24, leased for 23h59m",
-		`<td class="mono">192.0.2.2:4789</td><td class="mono">10.10.2.0/24</td><td class="n">1234</td><td class="n">98000</td><td class="n">0</td>`,
+		`<td class="mono">192.0.2.2:4789</td><td class="mono">10.10.2.0/24</td><td class="n">1234</td><td class="n">98000</td><td class="n">5</td><td class="n">600</td>`,
 		"<td>Forward</td><td class=\"n\">1234</td><td class=\"n\">98765</td>", "<td>DropUnknownVTEP</td>", "12.3k frames/s", "tso udp_gro",
 		"<li>key &#34;&lt;script&gt;alert(1)&lt;/script&gt;&#34; is bad</li>", "1 peer",
 	} {

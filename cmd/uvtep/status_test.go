@@ -9,6 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/uvtep/uvtep/encap/underlay"
+	"github.com/uvtep/uvtep/etcdsync"
+	"github.com/uvtep/uvtep/fdb"
+	"github.com/uvtep/uvtep/internal/ledger"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -96,6 +99,44 @@ last 5s
 	n.Peers, n.PeerCount = nil, 0
 	if err := printStatus(&b, v, now, true, false); err != nil || strings.Contains(b.String(), "bytes out") {
 		t.Errorf("without peers: %v, printed\n%s", err, b.String())
+	}
+}
+
+// Peers come in the order of their addresses, each with what went to and came from
+// it, and with since when it is as it is.
+func TestPeersOfAStatus(t *testing.T) {
+	tables := someTables(false)
+	peers := tables.Peers.Edit()
+	node := strings.Repeat("0", 31)
+	for i := range maxPeers { // in the reverse order of their addresses
+		a := netip.AddrFrom4([4]byte{172, 21, 51, byte(200 - i)})
+		peers.Set("subnets/"+a.String(), &etcdsync.Peer{Rev: 99, NodeID: node + "a", Subnet6: netip.MustParsePrefix("fd00::/64"), VTEP: &fdb.VTEP{To: netip.AddrPortFrom(a, 4789)}})
+	}
+	tables.Peers = peers.Map()
+	p := &plane{tables: tables}
+	p.journal.add(5, time.Unix(1000, 0))
+	near := netip.MustParseAddr("172.21.51.68")
+	for _, l := range []*ledger.Ledger{&p.sent, &p.heard} {
+		b := l.Open()
+		b.Add(near, 2, 300)
+		b.Add(netip.MustParseAddr("172.21.51.1"), 9, 900)
+		l.Close(b)
+	}
+	b := p.heard.Open()
+	b.Add(near, 1, 60)
+	p.heard.Close(b)
+
+	got := p.peerStatuses()
+	if len(got) != maxPeers {
+		t.Fatalf("%d peers, want %d of %d", len(got), maxPeers, tables.Peers.Len())
+	}
+	want := peerStatus{VTEP: netip.AddrPortFrom(near, 4789), Subnet: "10.5.10.0/24", Since: new(time.Unix(1000, 0)), trafficView: trafficView{verdictView{2, 300}, verdictView{3, 360}}}
+	if diff := cmp.Diff(want, got[0], cmp.AllowUnexported(peerStatus{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Errorf("the first (-want +got):\n%s", diff)
+	}
+	want = peerStatus{VTEP: netip.MustParseAddrPort("172.21.51.101:4789"), Subnet6: "fd00::/64", NodeID: node + "a"}
+	if diff := cmp.Diff(want, got[1], cmp.AllowUnexported(peerStatus{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Errorf("the second, which came later than all that is in force (-want +got):\n%s", diff)
 	}
 }
 
