@@ -73,6 +73,9 @@ func TestHealthBearsWithATAPThatIsMadeAnew(t *testing.T) {
 		if got := get(h, "GET", "/healthz"); got.Code != 503 || got.Body.String() != "uvtep is not well: the data path of uvtep.1 does not run: it is being opened anew\n" {
 			t.Errorf("got %d %q", got.Code, got.Body)
 		}
+		if page := get(h, "GET", "/").Body.String(); !strings.Contains(page, "the data path of uvtep.1 does not run: it is being opened anew") {
+			t.Errorf("the page does not tell:\n%s", page)
+		}
 		w.ends("uvtep.2", "it is being opened anew")
 		w.begins("uvtep.1")
 		if got := get(h, "GET", "/healthz"); got.Code != 200 {
@@ -136,6 +139,7 @@ func TestThePageTellsWhatStatusTells(t *testing.T) {
 	var stats vswitch.Stats
 	stats.Frames[vswitch.Forward], stats.Bytes[vswitch.Forward] = 1234, 98765
 	stats.Frames[vswitch.DropUnknownVTEP] = 3
+	stats.Frames[vswitch.Deliver], stats.Bytes[vswitch.Deliver] = 77, 7700
 	v.Networks[0].count(stats)
 	var page bytes.Buffer
 	if err := pageTemplate.Execute(&page, v); err != nil {
@@ -152,7 +156,11 @@ func TestThePageTellsWhatStatusTells(t *testing.T) {
 			t.Errorf("lacks %q", want)
 		}
 	}
-	for _, not := range []string{"<script", "http://", "https://", "<link", "<img", "not ready", "192.0.2.9"} {
+	out, in, both := strings.Cut(page.String(), "<h2>From the underlay</h2>")
+	if !both || !strings.Contains(out, "<td>Forward</td>") || strings.Contains(out, "<td>Deliver</td>") || !strings.Contains(in, "<td>Deliver</td><td class=\"n\">77</td>") {
+		t.Error("verdicts are not with their direction")
+	}
+	for _, not := range []string{"DropShort", "<script", "http://", "https://", "<link", "<img", "not ready", "192.0.2.9"} {
 		if strings.Contains(page.String(), not) {
 			t.Errorf("holds %q", not)
 		}

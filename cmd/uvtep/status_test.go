@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,42 @@ func TestAStatusTellsOfTrouble(t *testing.T) {
 	u.PublicIP, u.Usable = "198.51.100.7", false
 	if got, want := u.String(), "eth0, 192.0.2.1, mtu 1500, known to others as 198.51.100.7, not usable now"; got != want {
 		t.Errorf("underlay: got %q, want %q", got, want)
+	}
+}
+
+// What an agent of several networks tells is of all of them.
+func TestAStatusOfSeveralNetworks(t *testing.T) {
+	for _, order := range []string{"the older first", "the newer first"} {
+		t.Run(order, func(t *testing.T) {
+			older, newer := someStatus(), someStatus()
+			older.Since = newer.Since.Add(-time.Hour)
+			older.Etcd.Revision = 12
+			older.Networks[0].Name, newer.Networks[0].Name = "blue", "red"
+			older.Warnings, newer.Warnings = []string{"one", "both"}, []string{"both", "other"}
+			v, o := older, newer
+			if order == "the newer first" {
+				v, o = newer, older
+			}
+			since, answered := older.Since, older.Rates.Answered+newer.Rates.Answered
+			v.join(o)
+			slices.Sort(v.Warnings)
+			if v.Since != since || v.Etcd.Revision != 12 || len(v.Networks) != 2 || !slices.Equal(v.Warnings, []string{"both", "one", "other"}) {
+				t.Errorf("since %s, revision %d, %d networks, warnings %q", v.Since, v.Etcd.Revision, len(v.Networks), v.Warnings)
+			}
+			if v.Rates.Answered != answered || v.Rates.Out.Frames != 2*12345 {
+				t.Errorf("rates %+v", v.Rates)
+			}
+		})
+	}
+	mute, heard := someStatus(), someStatus()
+	mute.Etcd.Heard = nil
+	heard.join(mute)
+	if heard.Etcd.Heard == nil {
+		t.Error("a network that has not heard of etcd stands for one that has")
+	}
+	mute.join(heard)
+	if mute.Etcd.Heard == nil {
+		t.Error("a network that has heard of etcd does not stand for one that has not")
 	}
 }
 
