@@ -71,6 +71,9 @@ func TestMetricsHealthAndPageOfSeveralNetworks(t *testing.T) {
 	if n := strings.Count(page, "<h2>1 peer</h2>"); n != 2 {
 		t.Errorf("%d networks of the page have a peer, want 2:\n%s", n, page)
 	}
+	if n := strings.Count(page, "<td>Deliver</td>"); n != 2 {
+		t.Errorf("%d networks of the page have delivered something, want 2:\n%s", n, page)
+	}
 }
 
 // A probe finds its peer in whichever network it is, and goes through that one.

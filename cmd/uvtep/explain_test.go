@@ -28,6 +28,7 @@ func TestExplainRefusesWhatCannotBeExplained(t *testing.T) {
 		{"--from tap --arp 10.0.0.1 00", []string{"say one thing"}},
 		{"--from tap --pcap x 00", []string{"say one thing"}},
 		{"--from moon --outer-src 1.1.1.1 --sport 4 --vni 16777216", []string{"--from", "--sport and --dport need", "24 bits"}},
+		{"--from tap --arp 10.0.0.1 --dport 4", []string{"--sport and --dport need"}},
 		{"--from tap --outer-src 1.1.1.1 00", []string{"--outer-src is for datagrams"}},
 		{"--from wire 00", []string{"--outer-src is missing"}},
 		{"--from wire --outer-src everybody 00", []string{`--outer-src "everybody"`}},
@@ -49,6 +50,11 @@ func TestExplainRefusesWhatCannotBeExplained(t *testing.T) {
 		}
 	}
 	cmd := newRoot()
+	cmd.SetArgs([]string{"explain", "--from", "wire", "--pcap", empty})
+	if err := cmd.Execute(); err == nil || strings.Contains(err.Error(), "--outer-src is missing") {
+		t.Errorf("a file says who sent the datagrams: got %v", err)
+	}
+	cmd = newRoot()
 	cmd.SetErr(io.Discard)
 	cmd.SetArgs([]string{"explain", "--from", "tap", "--pcap", empty})
 	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "neither pcap nor pcapng") {

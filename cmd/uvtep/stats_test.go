@@ -32,6 +32,21 @@ func TestTrafficIsToldByVTEPTheMostFirst(t *testing.T) {
 	}
 }
 
+func TestTrafficForWhichThereIsNoRoomIsThatOfOthers(t *testing.T) {
+	var sent, heard ledger.Ledger
+	for n, l := range map[int]*ledger.Ledger{1: &sent, 2: &heard} {
+		b := l.Open()
+		for i := range ledger.Room + 3 {
+			b.Add(netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}), n, 100*n)
+		}
+		b.Settle()
+	}
+	list, others := vtepViews(&sent, &heard)
+	if want := (trafficView{verdictView{3, 300}, verdictView{6, 600}}); len(list) != ledger.Room || others != want {
+		t.Errorf("%d VTEPs and others %v, want %d and %v", len(list), others, ledger.Room, want)
+	}
+}
+
 // someStats are counters of an agent with more VTEPs than are shown.
 func someStats() statsView {
 	v := statsView{TAP: "uvtep.1", Revision: 7, Verdicts: map[string]verdictView{}, Counts: map[string]uint64{"Sent": 9}}
