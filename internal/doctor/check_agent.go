@@ -49,19 +49,19 @@ func checkTUN(r *report, f *Facts) {
 		if f.Agent.State == Answers || !f.Root {
 			s = Note // the agent has its TAP, and root may have one
 		}
-		what, fix := faultOf(f.TUN, "modprobe tun; in a container: --device=/dev/net/tun --cap-add=NET_ADMIN")
+		fix, what := faultOf(f.TUN, "modprobe tun; in a container: --device=/dev/net/tun --cap-add=NET_ADMIN")
 		r.add(s, fix, "no TAP can be made: %v", what)
 	}
 	r.ok("%s works", hostnet.TUNPath)
 }
 
-// faultOf is what is wrong and what to do about it, where the error knows that
+// faultOf is what to do about what is wrong, and that: the error may know it
 // better.
-func faultOf(err error, fix string) (what error, better string) {
+func faultOf(err error, fix string) (better string, what error) {
 	if f, ok := errors.AsType[*hostnet.Fault](err); ok {
-		return f.Err, f.Do
+		return f.Do, f.Err
 	}
-	return err, fix
+	return fix, err
 }
 
 // checkPermission tells what who asks may do.
@@ -70,7 +70,7 @@ func checkPermission(r *report, f *Facts) {
 		r.add(Note, "sudo uvtep doctor", "not run as root: who holds ports, and the firewall, cannot be seen in full")
 	}
 	if f.NetAdmin != nil && f.Root {
-		what, fix := faultOf(f.NetAdmin, "in a container: --cap-add=NET_ADMIN; under systemd see CapabilityBoundingSet")
+		fix, what := faultOf(f.NetAdmin, "in a container: --cap-add=NET_ADMIN; under systemd see CapabilityBoundingSet")
 		r.add(Error, fix, "%v", what)
 	}
 	r.ok("allowed to configure the network")
