@@ -98,6 +98,9 @@ func (p *plane) reopened() error {
 	if err := p.ensure(p.mtu); err != nil {
 		return errors.Join(err, dev.Close())
 	}
+	if err := p.state.SetTAP(p.name, p.link.Index); err != nil {
+		p.log.Warn().Err(err).Msg("a start under another VNI will not find this TAP")
+	}
 	if p.net, err = p.newNetwork(dev); err != nil {
 		return errors.Join(err, dev.Close())
 	}

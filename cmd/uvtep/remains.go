@@ -148,29 +148,26 @@ func (a *agent) sweep() {
 	}
 }
 
-// leaveFormer removes what earlier runs left on the host under VNIs that the network
-// had before, as sweep does. A TAP that a program has open is another agent's.
+// leaveFormer removes the TAP of the last run where this one's has another name, as
+// that of another VNI has: frames would go on being led into it. It is known by its
+// index too, and left alone if a program has it open.
 func (m *member) leaveFormer() {
-	r := remains{name: m.name, state: m.state}
-	if err := r.look(); err != nil {
-		m.log.Warn().Err(err).Msg("TAPs of earlier runs cannot be looked for")
+	tap, index, err := m.state.TAP()
+	if err != nil {
+		m.log.Warn().Err(err).Msg("the TAP of the last run is not known")
+	}
+	if tap == "" || tap == tapName(m.tap, m.network.VNI) {
 		return
 	}
-	now := tapName(m.tap, m.network.VNI)
-	for _, tap := range r.taps {
-		l, err := m.host.FindLink(tap)
-		if err != nil || !l.Ours || l.Carrier || tap == now || slices.ContainsFunc(m.members, func(o *member) bool { return o != m && o.mayHave(tap) }) {
-			continue
-		}
-		if _, err := removeTAP(m.host, tap); err != nil {
-			m.log.Warn().Err(err).Str("tap", tap).Msg("the TAP of an earlier run could not be removed: `ip link delete` it")
-			continue
-		}
-		if err := m.host.RemoveMasquerade(tap); err != nil {
-			m.log.Warn().Err(err).Str("tap", tap).Msg("the masquerade rules of an earlier run could not be removed")
-		}
-		m.log.Info().Str("tap", tap).Msg("the network has another VNI than in an earlier run, whose TAP and routes are removed")
+	if l, err := m.host.FindLink(tap); err != nil || l.Index != index || l.Carrier {
+		return
 	}
+	_, err = removeTAP(m.host, tap)
+	if err := errors.Join(err, m.host.RemoveMasquerade(tap)); err != nil {
+		m.log.Warn().Err(err).Str("tap", tap).Msg("what the last run left could not be removed; `ip link delete` the TAP")
+		return
+	}
+	m.log.Info().Str("tap", tap).Msg("the TAP has another name than in the last run; that one is removed, with its routes")
 }
 
 // mayHave reports whether a TAP is that of the member, as far as that is known.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 )
 
 func adminFlag(f *pflag.FlagSet, socket *string) {
@@ -16,8 +15,9 @@ func adminFlag(f *pflag.FlagSet, socket *string) {
 // socketPath is the path of a unix socket (unix(7)).
 type socketPath string
 
-// maxSocketPath is how many bytes it may have: sun_path holds a zero byte besides.
-const maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
+// maxSocketPath is how many bytes it may have: the kernel's sun_path holds 108, a
+// zero at the end included.
+const maxSocketPath = 107
 
 // Set takes a path from the command line.
 func (p *socketPath) Set(s string) error {

@@ -38,11 +38,12 @@ func texts(ps []netip.Prefix) []string {
 
 func TestEnsureLinkDressesTheTAP(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		before func(*space)
+		name    string
+		before  func(*space)
+		carrier bool
 	}{
-		{"a new TAP", func(s *space) { s.tap("uvtep.1") }},
-		{"a TAP that was up already", func(s *space) { s.tap("uvtep.1"); s.up("uvtep.1") }},
+		{"a new TAP", func(s *space) { s.tap("uvtep.1") }, false},
+		{"a TAP that was up already", func(s *space) { s.tap("uvtep.1"); s.up("uvtep.1") }, false},
 		{"an interface with a cable, on which the kernel made itself an address", func(s *space) {
 			s.cable("uvtep.1", 1500)
 			s.down("uvtep.1")
@@ -51,7 +52,7 @@ func TestEnsureLinkDressesTheTAP(t *testing.T) {
 			if len(s.addrsOf("uvtep.1")) == 0 {
 				s.t.Fatal("the kernel made no address")
 			}
-		}},
+		}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSpace(t)
@@ -61,7 +62,7 @@ func TestEnsureLinkDressesTheTAP(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := Link{
-				Name: "uvtep.1", Index: s.index("uvtep.1"), MAC: vtep, MTU: 1410, Up: true, Ours: true,
+				Name: "uvtep.1", Index: s.index("uvtep.1"), MAC: vtep, MTU: 1410, Up: true, Carrier: c.carrier, Ours: true,
 				Addrs: []netip.Prefix{
 					netip.MustParsePrefix("10.10.238.0/32"),
 					netip.MustParsePrefix("fd00:10:238::/128"),

@@ -221,8 +221,32 @@ func (d Dir) LastNetwork() (prefix string, config []byte, err error) {
 	return prefix, []byte(rest), nil
 }
 
+// TAP returns the name and the index of the interface that SetTAP kept; "" and 0 when
+// there is none. A file that does not parse counts as none.
+func (d Dir) TAP() (name string, index int, err error) {
+	text, err := d.read(tapName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", 0, nil
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("read the last TAP: %w", err)
+	}
+	name, number, _ := strings.Cut(text, " ")
+	if index, err = strconv.Atoi(number); err != nil || index <= 0 {
+		return "", 0, nil
+	}
+	return name, index, nil
+}
+
+// SetTAP keeps which interface the host's TAP is, so that a start under another name
+// can remove it.
+func (d Dir) SetTAP(name string, index int) error {
+	return d.write(tapName, fmt.Sprintf("%s %d", name, index))
+}
+
 const (
 	networkName = "network"
+	tapName     = "tap"
 	// What is kept of a VNI has names that begin so.
 	macKind, tablesKind = "mac", "tables"
 )

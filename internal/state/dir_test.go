@@ -147,6 +147,30 @@ func TestSubnetsAreKept(t *testing.T) {
 	}
 }
 
+func TestTheTAPIsKept(t *testing.T) {
+	d := Dir(filepath.Join(t.TempDir(), "new"))
+	if name, index, err := d.TAP(); name != "" || index != 0 || err != nil {
+		t.Errorf("nothing kept yet: got %q %d %v", name, index, err)
+	}
+	if err := d.SetTAP("uvtep.1", 7); err != nil {
+		t.Fatal(err)
+	}
+	if name, index, err := d.TAP(); name != "uvtep.1" || index != 7 || err != nil {
+		t.Errorf("got %q %d %v", name, index, err)
+	}
+	for _, damaged := range []string{"", "uvtep.1", "uvtep.1 x", "uvtep.1 0", "uvtep.1 -3"} {
+		if err := os.WriteFile(d.path("tap"), []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if name, index, err := d.TAP(); name != "" || index != 0 || err != nil {
+			t.Errorf("%q: got %q %d %v", damaged, name, index, err)
+		}
+	}
+	if _, _, err := Dir(d.path("tap")).TAP(); err == nil {
+		t.Error("a folder that is none: got no error")
+	}
+}
+
 func TestAHostIsKnownOnceItHasAnIdentity(t *testing.T) {
 	d := Dir(filepath.Join(t.TempDir(), "new"))
 	if d.Known() {

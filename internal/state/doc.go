@@ -1,10 +1,11 @@
 // Package state keeps what a host must remember between two runs: who it is,
-// which MAC address it has, which subnet it held, the last network
+// which MAC address and which TAP it has, which subnet it held, the last network
 // configuration that it could read, and the last tables.
 //
 //	/var/lib/uvtep/
 //	  node-id     32 hexadecimal digits, random, made once
 //	  mac.<vni>   the MAC address of the TAP of that VNI
+//	  tap         the name and the index of the TAP of the last run
 //	  subnet      one subnet a line, the lease that was held last
 //	  network     the etcd prefix, and the last good network configuration
 //	  tables.<vni>  what the tables of that VNI were made of, with a checksum
