@@ -136,7 +136,8 @@ func newStamped(t testing.TB, a *asker, from *lab.Host, to ether.Addr, at *lab.H
 	t.Cleanup(func() { _ = s.sink.Close() })
 	raw, err := s.sink.SyscallConn()
 	must(t, err)
-	must(t, raw.Control(func(fd uintptr) { err = lab.Timed(int(fd)) }), err)
+	must(t, raw.Control(func(fd uintptr) { err = lab.Timed(int(fd)) }))
+	must(t, err)
 	return s
 }
 
@@ -145,13 +146,21 @@ func newStamped(t testing.TB, a *asker, from *lab.Host, to ether.Addr, at *lab.H
 func (s *stamped) delays(ctx context.Context, every, while time.Duration) (took []time.Duration, lost int, err error) {
 	n := int(while / every)
 	left, came := make([]time.Time, n), make([]time.Time, n)
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*while, errors.New("not all frames passed the TAP"))
+	defer cancel()
+	_ = s.sink.SetReadDeadline(time.Time{})
+	defer context.AfterFunc(ctx, func() { _ = s.sink.SetReadDeadline(time.Unix(1, 0)) })()
 	failed := make(chan error, 2)
-	go func() { failed <- s.send(every, n) }()
-	go func() { failed <- s.note(ctx, left) }()
-	if err := s.read(came, time.Now().Add(2*while)); err != nil {
-		return nil, 0, err
+	part := func(do func() error) {
+		err := do()
+		if err != nil {
+			cancel()
+		}
+		failed <- err
 	}
-	if err := errors.Join(<-failed, <-failed); err != nil {
+	go part(func() error { return s.send(every, n) })
+	go part(func() error { return s.note(ctx, left) })
+	if err := errors.Join(s.read(came), <-failed, <-failed); err != nil {
 		return nil, 0, err
 	}
 	for i := range n {
@@ -180,6 +189,8 @@ func (s *stamped) send(every time.Duration, n int) error {
 	return nil
 }
 
+var errNoTime = errors.New("the kernel does not tell when a frame passed")
+
 // note writes down when each frame passed the TAP.
 func (s *stamped) note(ctx context.Context, left []time.Time) error {
 	for noted := 0; noted < len(left); {
@@ -188,6 +199,9 @@ func (s *stamped) note(ctx context.Context, left []time.Time) error {
 			return err
 		}
 		if e := ether.Frame(f.Data); f.Outgoing && e.Type() == typeStamped {
+			if f.Time.IsZero() {
+				return errNoTime
+			}
 			left[binary.BigEndian.Uint64(e.Payload())] = f.Time
 			noted++
 		}
@@ -195,10 +209,9 @@ func (s *stamped) note(ctx context.Context, left []time.Time) error {
 	return nil
 }
 
-// read writes down when each frame came, until all have or time is up.
-func (s *stamped) read(came []time.Time, until time.Time) error {
+// read writes down when each frame came, until all have or its time is up.
+func (s *stamped) read(came []time.Time) error {
 	buf, oob := make([]byte, 2048), make([]byte, lab.TimeSpace)
-	_ = s.sink.SetReadDeadline(until)
 	for got := 0; got < len(came); {
 		n, oobn, _, _, err := s.sink.ReadMsgUDP(buf, oob)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -208,7 +221,11 @@ func (s *stamped) read(came []time.Time, until time.Time) error {
 			return err
 		}
 		if inner := ether.Frame(buf[8:n]); inner.Type() == typeStamped {
-			came[binary.BigEndian.Uint64(inner.Payload())] = lab.TimeOf(oob[:oobn])
+			at := lab.TimeOf(oob[:oobn])
+			if at.IsZero() {
+				return errNoTime
+			}
+			came[binary.BigEndian.Uint64(inner.Payload())] = at
 			got++
 		}
 	}

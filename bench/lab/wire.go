@@ -151,12 +151,12 @@ var TimeSpace = unix.CmsgSpace(int(unsafe.Sizeof(unix.Timespec{})))
 // Timed has the kernel tell when each packet of a socket came (socket(7)).
 func Timed(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) }
 
-// TimeOf is when a packet came, by the control data of its message; without any it
-// is now.
+// TimeOf is when a packet came, by the control data of its message; the zero Time if
+// that does not say.
 func TimeOf(oob []byte) time.Time {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return time.Now()
+		return time.Time{}
 	}
 	for _, m := range messages {
 		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS {
@@ -164,7 +164,7 @@ func TimeOf(oob []byte) time.Time {
 			return time.Unix(t.Unix())
 		}
 	}
-	return time.Now()
+	return time.Time{}
 }
 
 // retag puts back the outermost 802.1Q tag, which the kernel takes out of a frame

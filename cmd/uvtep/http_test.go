@@ -131,7 +131,7 @@ func TestThePageOfAnAgentThatWaits(t *testing.T) {
 func TestThePageTellsWhatStatusTells(t *testing.T) {
 	s := someStatus()
 	s.Networks[0].Peers[0].Subnet = "10.10.2.0/24"
-	s.Networks[0].Peers[0].trafficView = trafficView{Out: verdictView{1234, 98000}, In: verdictView{5, 600}}
+	s.Networks[0].Peers[0].Traffic = &trafficView{Out: verdictView{1234, 98000}, In: verdictView{5, 600}}
 	s.Warnings = []string{`key "<script>alert(1)</script>" is bad`}
 	var v pageView
 	v.fill(s, s.Since.Add(26*time.Hour))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -88,9 +89,6 @@ func (p *plane) findPeer(text string) (v peerView, err error) {
 	if t == nil {
 		return v, errors.New("the agent knows no other hosts yet: it waits for etcd")
 	}
-	if err := p.isSelf(text); err != nil {
-		return v, admin.BadRequest{Err: err}
-	}
 	if v, err = find(t, text); err != nil {
 		return v, admin.BadRequest{Err: err}
 	}
@@ -100,13 +98,16 @@ func (p *plane) findPeer(text string) (v peerView, err error) {
 
 // findPeer finds a peer in the one of the agent's networks that has it.
 func (a *agent) findPeer(_ context.Context, r findRequest) (any, error) {
-	err := errNoNetwork
+	var err error = admin.BadRequest{Err: errNoNetwork}
+	planes := slices.DeleteFunc(a.working(), func(p *plane) bool { return r.Network != "" && p.member.name != r.Network })
+	for _, p := range planes {
+		if err := p.isSelf(r.Peer); err != nil {
+			return nil, admin.BadRequest{Err: err}
+		}
+	}
 	var found []peerView
 	var in []string
-	for _, p := range a.working() {
-		if r.Network != "" && p.member.name != r.Network {
-			continue
-		}
+	for _, p := range planes {
 		var v peerView
 		if v, err = p.findPeer(r.Peer); err == nil {
 			found, in = append(found, v), append(in, v.Network)

@@ -19,7 +19,7 @@ func (t *trunk) begin() {
 	}
 	why := err.Error() + "; it takes CAP_SYS_NICE"
 	if t.refused.CompareAndSwap(nil, &why) {
-		t.log.Info().Int("nice", t.nice).Str("reason", why).Msg("data path keeps its ordinary priority; under load it is slower")
+		t.log.Info().Int("nice", t.nice).Str("reason", why).Msg("data path keeps the priority that it has; under load it is slower")
 	}
 }
 

@@ -101,7 +101,11 @@ func printPeers(b *strings.Builder, n *networkStatus, now time.Time) {
 		if p.Since != nil {
 			age = roughly(now.Sub(*p.Since))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", p.VTEP.Addr(), some(p.Subnet, p.Subnet6), age, p.trafficView)
+		went := "-\t-\t-\t-"
+		if p.Traffic != nil {
+			went = p.Traffic.String()
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", p.VTEP.Addr(), some(p.Subnet, p.Subnet6), age, went)
 	}
 	_ = t.Flush() // a Builder takes everything
 	if left := n.PeerCount - len(n.Peers); left > 0 {

@@ -79,7 +79,7 @@ func TestAStatusListsThePeersWhereThatIsAskedFor(t *testing.T) {
 	n := &v.Networks[0]
 	n.PeerCount = 3
 	n.Peers = []peerStatus{
-		{VTEP: netip.MustParseAddrPort("192.0.2.2:4789"), Subnet: "10.10.2.0/24", Since: new(now.Add(-time.Hour)), trafficView: trafficView{verdictView{3, 300}, verdictView{4, 4000}}},
+		{VTEP: netip.MustParseAddrPort("192.0.2.2:4789"), Subnet: "10.10.2.0/24", Since: new(now.Add(-time.Hour)), Traffic: &trafficView{verdictView{3, 300}, verdictView{4, 4000}}},
 		{VTEP: netip.MustParseAddrPort("192.0.2.30:8472"), Subnet6: "2001:db8:3::/64"},
 	}
 	var b strings.Builder
@@ -89,7 +89,7 @@ func TestAStatusListsThePeersWhereThatIsAskedFor(t *testing.T) {
 	const want = `  features   tso udp_gro
         peer           subnet   age  frames out  bytes out  frames in  bytes in
    192.0.2.2     10.10.2.0/24  1h0m           3        300          4      4000
-  192.0.2.30  2001:db8:3::/64     -           0          0          0         0
+  192.0.2.30  2001:db8:3::/64     -           -          -          -         -
   and 1 more host
 last 5s
 `
@@ -131,13 +131,21 @@ func TestPeersOfAStatus(t *testing.T) {
 	if len(got) != maxPeers {
 		t.Fatalf("%d peers, want %d of %d", len(got), maxPeers, tables.Peers.Len())
 	}
-	want := peerStatus{VTEP: netip.AddrPortFrom(near, 4789), Subnet: "10.5.10.0/24", Since: new(time.Unix(1000, 0)), trafficView: trafficView{verdictView{2, 300}, verdictView{3, 360}}}
-	if diff := cmp.Diff(want, got[0], cmp.AllowUnexported(peerStatus{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+	want := peerStatus{VTEP: netip.AddrPortFrom(near, 4789), Subnet: "10.5.10.0/24", Since: new(time.Unix(1000, 0)), Traffic: &trafficView{verdictView{2, 300}, verdictView{3, 360}}}
+	if diff := cmp.Diff(want, got[0], cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("the first (-want +got):\n%s", diff)
 	}
-	want = peerStatus{VTEP: netip.MustParseAddrPort("172.21.51.101:4789"), Subnet6: "fd00::/64", NodeID: node + "a"}
-	if diff := cmp.Diff(want, got[1], cmp.AllowUnexported(peerStatus{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+	want = peerStatus{VTEP: netip.MustParseAddrPort("172.21.51.101:4789"), Subnet6: "fd00::/64", NodeID: node + "a", Traffic: new(trafficView)}
+	if diff := cmp.Diff(want, got[1], cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("the second, which came later than all that is in force (-want +got):\n%s", diff)
+	}
+	crowd := p.sent.Open()
+	for i := range 2 * ledger.Room {
+		crowd.Add(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 1, 60)
+	}
+	p.sent.Close(crowd)
+	if got := p.peerStatuses()[1]; got.Traffic != nil {
+		t.Errorf("one that is not told apart from others has the traffic %v", got.Traffic)
 	}
 }
 

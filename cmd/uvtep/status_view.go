@@ -94,7 +94,7 @@ type peerStatus struct {
 	Subnet6 string         `json:"subnet6,omitempty"`
 	NodeID  string         `json:"node_id,omitempty"` // none: it runs flannel
 	Since   *time.Time     `json:"since,omitempty"`   // its record is in force as it is
-	trafficView
+	Traffic *trafficView   `json:"traffic,omitempty"` // with it; none: it is not told apart from others
 }
 
 // maxPeers is how many peers are named.
@@ -225,26 +225,26 @@ func (v *networkStatus) place(r *etcdsync.Registration, now time.Time) {
 }
 
 // peerStatuses are the other hosts that have a subnet, in the order of their addresses:
-// the first of them.
+// the first of them. Traffic of a VTEP for which the counters have no room is not known.
 func (p *plane) peerStatuses() []peerStatus {
-	out := make([]peerStatus, 0, p.tables.Peers.Len())
+	peers := make([]*etcdsync.Peer, 0, p.tables.Peers.Len())
 	for _, peer := range p.tables.Peers.All() {
-		s := peerStatus{Subnet: text(peer.Subnet), Subnet6: text(peer.Subnet6), NodeID: peer.NodeID}
-		if peer.VTEP != nil {
-			s.VTEP = peer.VTEP.To
+		peers = append(peers, peer)
+	}
+	slices.SortFunc(peers, func(a, b *etcdsync.Peer) int {
+		return cmp.Or(a.VTEP.To.Compare(b.VTEP.To), a.Subnet.Compare(b.Subnet), a.Subnet6.Compare(b.Subnet6))
+	})
+	by, others := traffic(&p.sent, &p.heard)
+	out := []peerStatus{}
+	for _, peer := range peers[:min(len(peers), maxPeers)] {
+		s := peerStatus{VTEP: peer.VTEP.To, Subnet: text(peer.Subnet), Subnet6: text(peer.Subnet6), NodeID: peer.NodeID, Traffic: by[peer.VTEP.To.Addr()]}
+		if s.Traffic == nil && others == (trafficView{}) {
+			s.Traffic = new(trafficView)
 		}
 		if since := p.journal.since(peer.Rev); !since.IsZero() {
 			s.Since = &since
 		}
 		out = append(out, s)
-	}
-	slices.SortFunc(out, func(a, b peerStatus) int { return cmp.Or(a.VTEP.Compare(b.VTEP), cmp.Compare(a.Subnet, b.Subnet)) })
-	out = out[:min(len(out), maxPeers)]
-	by, _ := traffic(&p.sent, &p.heard)
-	for i := range out {
-		if t := by[out[i].VTEP.Addr()]; t != nil {
-			out[i].trafficView = *t
-		}
 	}
 	return out
 }

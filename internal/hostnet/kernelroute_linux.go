@@ -38,7 +38,8 @@ const (
 // looks through all that are alike when a route is added, a millisecond of ten
 // thousand, in which nothing else gets the processor where the kernel is not
 // preemptible (net/ipv4/fib_semantics.c, fib_info_hashfn, fib_find_info). Where there
-// are more than a crowd each of the scopes takes a part of them. None means anything
+// are more than a crowd (IPv6 counted, which needs none of this) each of the scopes
+// takes a part of those that come; what is there stays as it is. None means anything
 // for a route into the TAP: only RT_SCOPE_LINK and narrower ones do.
 func scopeFor(dst netip.Prefix, routes int) int {
 	if !dst.Addr().Is4() || dst.Bits() == 0 {

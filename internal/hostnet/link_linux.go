@@ -28,8 +28,8 @@ type Link struct {
 	MTU int
 	// Up is the administrative state.
 	Up bool
-	// Carrier is whether something is at its other end: of a TAP, a program that
-	// has it open.
+	// Carrier is whether it is up and something is at its other end: of a TAP, a
+	// program that has it open.
 	Carrier bool
 	// Ours says that EnsureLink has dressed it, or made it as a bridge.
 	Ours bool

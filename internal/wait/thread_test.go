@@ -90,6 +90,7 @@ func TestThreadInRealTimeComesBeforeTheOthers(t *testing.T) {
 	}{
 		{"round robin", unix.SCHED_RR, -5, given, given + 1, 0},
 		{"first in, first out, asked again", unix.SCHED_FIFO, -5, given, given + 1, 2},
+		{"raised since", unix.SCHED_RR, -5, 50, 50, 0},
 		{"left alone", unix.SCHED_RR, 0, given, given, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
