@@ -3,9 +3,12 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,6 +82,23 @@ ok       clock           this host's clock is etcd's to within 30s
 ok       tables          the tables are etcd's, of revision N
 ok       conflicts       no two hosts have one address, MAC address, node id or subnet
 `
+
+// What a command sees outside of the agent's network namespace is another host, as it
+// were, whatever the agent says of its own.
+func TestDoctorAndDiffAreForTheAgentsHost(t *testing.T) {
+	l, ctx := newNetwork(t, lab.Config{Hosts: 2})
+	for _, command := range []string{"doctor", "diff"} {
+		out, err := exec.CommandContext(ctx, program, command, "--admin-socket", l.Hosts[0].AdminSocket).CombinedOutput()
+		code := 0
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			code = exit.ExitCode()
+		}
+		want := fmt.Sprintf("the agent runs in another network namespace, and what is here is none of its host's: `nsenter -t %d -n %s %s", l.Hosts[0].Agent.PID, program, command)
+		if code != 1 || !strings.Contains(string(out), want) {
+			t.Errorf("%s: exit status %d, printed\n%s, want 1 and %s", command, code, out, want)
+		}
+	}
+}
 
 func TestDoctorNamesWhatIsWrong(t *testing.T) {
 	l, ctx := newLab(t, lab.Config{Hosts: 2, Underlay: lab.PlainWire})

@@ -79,6 +79,8 @@ func (o Options) checkEndpoints(f *faults) {
 	for _, e := range o.Endpoints {
 		u, err := url.Parse(e)
 		switch {
+		case !strings.Contains(e, "://"):
+			f.addf("endpoint %q does not begin with http:// or https://", e)
 		case err != nil:
 			f.addf("endpoint %q: %v", e, errors.Unwrap(err))
 		case u.Scheme != "http" && u.Scheme != "https":

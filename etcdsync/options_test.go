@@ -29,7 +29,7 @@ func TestOptionsThatCannotWorkAreRefusedWithAllTheirFaults(t *testing.T) {
 		{"several members", Options{Endpoints: []string{"http://etcd-1:2379", "http://[fd00::1]:2379/"}}, nil},
 		{"a user", Options{Endpoints: plain, Username: "u", PasswordFile: password}, nil},
 		{"nothing", Options{}, []string{"no etcd endpoint"}},
-		{"no scheme", Options{Endpoints: []string{"192.0.2.1:2379"}}, []string{"192.0.2.1:2379"}},
+		{"no scheme", Options{Endpoints: []string{"192.0.2.1:2379"}}, []string{"192.0.2.1:2379", "http:// or https://"}},
 		{"another scheme", Options{Endpoints: []string{"ftp://192.0.2.1"}}, []string{"http:// or https://"}},
 		{"a path", Options{Endpoints: []string{"http://192.0.2.1:2379/v3"}}, []string{"not a scheme, a host and a port"}},
 		{"TLS here and there", Options{Endpoints: append(plain, secure...)}, []string{"some endpoints use TLS"}},

@@ -51,7 +51,9 @@ func (d *differ) note(side string, err error, instead string) {
 
 // read reads all sides that can be read.
 func (d *differ) read(ctx context.Context) (r reading, err error) {
-	d.readAgent(ctx, &r)
+	if err := d.readAgent(ctx, &r); err != nil {
+		return r, err
+	}
 	if err := d.readEtcd(ctx, &r); err != nil {
 		return r, err
 	}
@@ -63,12 +65,16 @@ func (d *differ) read(ctx context.Context) (r reading, err error) {
 	return r, d.readKernel(&r)
 }
 
-// readAgent asks the agent what it holds.
-func (d *differ) readAgent(ctx context.Context, r *reading) {
+// readAgent asks the agent what it holds. An agent of another network, or of another
+// host, is an error.
+func (d *differ) readAgent(ctx context.Context, r *reading) error {
 	if d.silent["agent"] {
-		return
+		return nil
 	}
 	v, err := d.askHeld(ctx)
+	if errors.Is(err, errNoName) || errors.Is(err, errElsewhere) {
+		return err
+	}
 	if err == nil && v.Revision == 0 {
 		err = errors.New("it has no tables yet: it has never heard from etcd; its log says why")
 	}
@@ -77,15 +83,23 @@ func (d *differ) readAgent(ctx context.Context, r *reading) {
 	}
 	if err != nil {
 		d.note("agent", err, "")
-		return
+		return nil
 	}
 	r.agent = v
+	return nil
 }
 
 // askHeld asks the agent what it holds of the network that is meant.
 func (d *differ) askHeld(ctx context.Context) (*heldView, error) {
-	return askFor(ctx, d.local.socket, heldPath, d.local.etcd.name, func(v *heldView) string { return v.Name })
+	v, err := askFor(ctx, d.local.socket, heldPath, d.local.etcd.name, func(v *heldView) string { return v.Name })
+	if err == nil {
+		err = v.elsewhere()
+	}
+	return v, err
 }
+
+// errNoName says that an agent has one network, without a name, and one was named.
+var errNoName = errors.New("leave --network-name away")
 
 // errWhich says that an agent has several networks and none was named.
 var errWhich = errors.New("say which with --network-name")
@@ -99,6 +113,9 @@ func pick[T any](all each[T], name func(*T) string, want string) (*T, error) {
 		} else if n != "" {
 			names = append(names, n)
 		}
+	}
+	if len(names) == 0 && len(all) > 0 {
+		return nil, fmt.Errorf("the agent's network has no name, and is not %q: %w", want, errNoName)
 	}
 	return nil, fmt.Errorf("the agent works in the networks %s: %w", strings.Join(names, ", "), errWhich)
 }

@@ -41,6 +41,7 @@ func (e *examiner) gather(ctx context.Context) (*doctor.Facts, error) {
 		o = e.self.Etcd.options()
 	}
 	o.DialTimeout = sidePatience
+	e.f.Etcd.Guessed = !e.local.etcdGiven && (e.f.Agent.State == doctor.Denied || e.f.Agent.State == doctor.Silent)
 	e.f.Etcd.Members = etcdsync.Examine(ctx, o)
 	e.readNetwork(ctx, o)
 	e.readRecords(ctx, o)
@@ -68,10 +69,12 @@ func (e *examiner) askAgent(ctx context.Context) error {
 		stats, err = askFor(ctx, e.local.socket, statsPath, name, func(v *statsView) string { return v.Network })
 	}
 	switch {
+	case err == nil && self.elsewhere() != nil:
+		return self.elsewhere()
 	case err == nil:
 		a.State, e.self = doctor.Answers, self
 		e.takeViews(link, stats)
-	case errors.Is(err, errWhich):
+	case errors.Is(err, errWhich), errors.Is(err, errNoName):
 		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		a.State = doctor.NoAgent

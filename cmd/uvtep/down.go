@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -61,6 +63,9 @@ func (d *down) register(f *pflag.FlagSet) {
 }
 
 func (d *down) run(cmd *cobra.Command) (err error) {
+	if _, err := os.ReadDir(d.stateDir); errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w; run this as root", err)
+	}
 	if d.all, err = remainsIn(state.Dir(d.stateDir), d.subnetFile); err != nil {
 		return err
 	}

@@ -62,6 +62,9 @@ func (e *explainFlags) self(ctx context.Context) (*selfView, error) {
 			}
 		}
 	}
+	if e.given("vni") {
+		return nil, fmt.Errorf("the agent has no network with VNI %d: it has %s", e.vni, strings.Join(known, ", "))
+	}
 	return nil, fmt.Errorf("say which network the frame is of with --vni: the agent has %s", strings.Join(known, ", "))
 }
 

@@ -216,6 +216,9 @@ func newFDBGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(got.Rows) == 0 && len(v) > 1 {
+				return fmt.Errorf("no row for %s is like that; `uvtep fdb get %[1]s` tells whether there is any", v.Get("mac"))
+			}
 			if len(got.Rows) == 0 {
 				return fmt.Errorf("no row for %s: frames to it are dropped; `uvtep fdb show` has those that there are, `uvtep endpoints list` what etcd has", v.Get("mac"))
 			}

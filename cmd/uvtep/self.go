@@ -2,7 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"strings"
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -42,6 +46,11 @@ type selfView struct {
 	Subnet  netip.Prefix `json:"subnet"` // leased; none before the agent has its place
 	Subnet6 netip.Prefix `json:"subnet6"`
 
+	// PID is the agent's process, NetNS its network namespace (namespaces(7)), as in
+	// /proc/PID/ns/net.
+	PID   int    `json:"pid"`
+	NetNS string `json:"netns"`
+
 	StateDir   string `json:"state_dir"`
 	SubnetFile string `json:"subnet_file"`
 
@@ -49,6 +58,22 @@ type selfView struct {
 	Revision int64  `json:"revision"` // of the tables in force, 0 for none
 	Stale    string `json:"stale_since,omitempty"`
 }
+
+// netNS is the network namespace of this process; "" where that cannot be told.
+func netNS() string {
+	ns, _ := os.Readlink("/proc/self/ns/net")
+	return ns
+}
+
+// elsewhere refuses to take the host that this process sees for the agent's.
+func (v *selfView) elsewhere() error {
+	if here := netNS(); here != v.NetNS && here != "" && v.NetNS != "" {
+		return fmt.Errorf("the agent %w, and what is here is none of its host's: `nsenter -t %d -n %s`", errElsewhere, v.PID, strings.Join(os.Args, " "))
+	}
+	return nil
+}
+
+var errElsewhere = errors.New("runs in another network namespace")
 
 // etcdView is how the agent reaches etcd.
 type etcdView struct {
@@ -93,6 +118,7 @@ func (p *plane) selfLocked() selfView {
 		Etcd: etcdView{o.Endpoints, p.keyPrefix(), o.CAFile, o.CertFile, o.KeyFile, o.Username, o.PasswordFile},
 		TAP:  p.name, MAC: p.mac, MTU: p.mtu, Addrs: p.addrs, Bridge: p.bridge,
 		Underlay: u.Name, UnderlayMTU: u.MTU, Local: u.Addr, Local6: u.Addr6, Public: u.Public, Public6: u.Public6,
+		PID: os.Getpid(), NetNS: netNS(),
 		StateDir: string(p.member.state), SubnetFile: p.envPath,
 	}
 	if v.Enrolled = p.reg != nil; v.Enrolled && !p.noSubnet {

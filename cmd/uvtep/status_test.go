@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/uvtep/uvtep/etcdsync"
 	"github.com/uvtep/uvtep/fdb"
 	"github.com/uvtep/uvtep/internal/ledger"
+	"github.com/uvtep/uvtep/internal/snapmap"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -274,6 +276,40 @@ func TestDropsOfNoteAreWarnedOf(t *testing.T) {
 		if !strings.HasPrefix(w.out[i], want[i]) {
 			t.Errorf("got %q, want it to begin with %q", w.out[i], want[i])
 		}
+	}
+}
+
+// Hosts that run flannel have no record in etcd; of uvtep's one without is silent.
+func TestSilentAgentsAreWarnedOf(t *testing.T) {
+	tables := someTables(false) // of a host of flannel's
+	peers, hosts := tables.Peers.Edit(), snapmap.New[string, *etcdsync.Peer](func(string, uint64) uint64 { return 0 }).Edit()
+	p := &plane{tables: tables}
+	warned := func() []string {
+		tables.Peers, tables.Hosts = peers.Map(), hosts.Map()
+		w := warner{}
+		p.warnOfSilent(&w, "uvtep.1")
+		return w.out
+	}
+	add := func(i int, alive bool) {
+		node := fmt.Sprintf("%032x", i)
+		h := &etcdsync.Peer{NodeID: node, Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(i), 0}), 24)}
+		if peers.Set(h.Subnet.String(), h); alive {
+			hosts.Set(node, h)
+		}
+	}
+	add(1, true)
+	if got := warned(); len(got) != 0 {
+		t.Errorf("all are heard of: got %q", got)
+	}
+	add(2, false)
+	if got := warned(); len(got) != 1 || !strings.Contains(got[0], "uvtep.1: the agent of 1 host that a subnet is leased to is silent: 10.9.2.0/24; ") {
+		t.Errorf("one: got %q", got)
+	}
+	for i := range 4 {
+		add(3+i, false)
+	}
+	if got := warned(); len(got) != 1 || !strings.Contains(got[0], "of 5 hosts ") || !strings.Contains(got[0], ", …; ") || strings.Count(got[0], "/24") != namedPeers {
+		t.Errorf("five: got %q", got)
 	}
 }
 

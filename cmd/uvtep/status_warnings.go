@@ -97,12 +97,37 @@ func (p *plane) warnOfNetwork(w *warner, n *networkStatus, link linkView) {
 	if p.tables == nil {
 		return
 	}
+	p.warnOfSilent(w, n.Ifname)
 	for i, c := range p.tables.Conflicts {
 		if i == maxConflictsShown {
 			w.say("and %d conflicts more; `uvtep stats` has them", p.tables.ConflictCount-i)
 			break
 		}
 		w.say("%s", c)
+	}
+}
+
+// warnOfSilent tells of hosts of uvtep's that hold a subnet while nothing is heard of
+// their agents: those have no record in etcd any more.
+func (p *plane) warnOfSilent(w *warner, ifname string) {
+	var names []string
+	silent := 0
+	for _, peer := range p.tables.Peers.All() {
+		if peer.NodeID == "" {
+			continue
+		}
+		if _, there := p.tables.Hosts.Get(peer.NodeID); there {
+			continue
+		}
+		if silent++; silent <= namedPeers {
+			names = append(names, some(text(peer.Subnet), text(peer.Subnet6)))
+		}
+	}
+	if silent > len(names) {
+		names = append(names, "…")
+	}
+	if silent > 0 {
+		w.say("%s: the agent of %s that a subnet is leased to is silent: %s; `uvtep subnets` has when, `uvtep probe` whether frames get there", ifname, plural(silent, "host"), strings.Join(names, ", "))
 	}
 }
 

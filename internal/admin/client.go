@@ -74,7 +74,7 @@ func (r request) do(ctx context.Context, socket string, out any) error {
 // long; 0: for ever.
 func (r request) send(ctx context.Context, socket string, patience time.Duration) (*http.Response, error) {
 	c := http.Client{Timeout: patience, Transport: &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives: true, ResponseHeaderTimeout: requestTimeout, // of a stream too, which begins at once
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},

@@ -31,7 +31,8 @@ func checkOffload(r *report, f *Facts) {
 
 // checkChecksum tells about checksums that cost speed, or connections.
 func checkChecksum(r *report, f *Facts) {
-	if f.ChecksumsOK && !f.Checksums {
+	segments := f.Agent.State == Answers && f.Agent.Features["udp_segment"].Active
+	if f.ChecksumsOK && !f.Checksums && !segments {
 		r.add(Note, fmt.Sprintf("ethtool -K %s tx on, if the device can", f.Underlay.Name), "%s does not complete checksums: the kernel refuses UDP segmentation on it, and each datagram is sent by itself", f.Underlay.Name)
 	}
 	for _, l := range f.Links {
@@ -39,8 +40,11 @@ func checkChecksum(r *report, f *Facts) {
 			r.add(Note, fmt.Sprintf("ethtool -K %s tx-checksum-ip-generic off", l.Name), "%s is a vxlan device of the kernel: on some kernels what it sends to services has bad checksums, and connections stall for a minute", l.Name)
 		}
 	}
-	if f.ChecksumsOK {
+	switch {
+	case f.ChecksumsOK && f.Checksums:
 		r.ok("%s completes checksums", f.Underlay.Name)
+	case f.ChecksumsOK:
+		r.ok("%s does not complete checksums, and takes UDP segmentation all the same", f.Underlay.Name)
 	}
 }
 

@@ -54,6 +54,9 @@ func checkEtcd(r *report, f *Facts) {
 			s = Error
 		}
 		what, do, _ := strings.Cut(m.Err.Error(), "; ")
+		if f.Etcd.Guessed {
+			s, do = Note, "say where etcd is with --etcd-endpoints: the agent, which knows, did not tell"
+		}
 		r.add(s, do, "etcd at %s does not serve: %s", m.Endpoint, what)
 	}
 	if len(clusters) > 1 {

@@ -234,7 +234,10 @@ func TestEachFaultIsFound(t *testing.T) {
 
 		{"a feature refused", func(f *Facts) { f.Agent.Features["udp_gro"] = Feature{Reason: "the kernel is too old"} }, "note offload", "udp_gro is not in use, which costs speed: the kernel is too old", ""},
 		{"superframes off", func(f *Facts) { f.Agent.Offload, f.Agent.Features["tso"] = "off", Feature{Reason: "switched off"} }, "note offload", "switched off", "uvtep link set offload auto"},
-		{"no checksums", func(f *Facts) { f.Checksums = false }, "note checksum", "eth0 does not complete checksums", "ethtool -K eth0 tx on"},
+		{"no checksums, and UDP segmentation all the same", func(f *Facts) {
+			f.Checksums, f.Agent.Features = false, map[string]Feature{"udp_segment": {Active: true}}
+		}, "", "", ""},
+		{"no checksums", func(f *Facts) { f.Checksums, f.Agent.Features = false, nil }, "note checksum", "eth0 does not complete checksums", "ethtool -K eth0 tx on"},
 		{"flannel beside it", func(f *Facts) {
 			f.Links = append(f.Links, hostnet.SeenLink{Name: "flannel.1", Kind: "vxlan", Up: true})
 		}, "note checksum", "flannel.1 is a vxlan device", "ethtool -K flannel.1 tx-checksum-ip-generic off"},
@@ -256,6 +259,9 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"no etcd", func(f *Facts) {
 			f.Etcd = Etcd{Members: []etcdsync.Member{{Endpoint: "http://x", Err: errors.New("no answer; is etcd up?")}}, Err: errors.New("none")}
 		}, "error etcd", "etcd at http://x does not serve: no answer", "is etcd up?"},
+		{"no etcd where nobody said that it is", func(f *Facts) {
+			f.Etcd = Etcd{Guessed: true, Members: []etcdsync.Member{{Endpoint: "http://x", Err: errors.New("no answer; is etcd up?")}}, Err: errors.New("none")}
+		}, "note etcd", "etcd at http://x does not serve: no answer", "--etcd-endpoints"},
 		{"one member gone", func(f *Facts) {
 			f.Etcd.Members = append(f.Etcd.Members, etcdsync.Member{Endpoint: "http://x", Err: errors.New("no answer")})
 		}, "warning etcd", "http://x", ""},

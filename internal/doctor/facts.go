@@ -134,4 +134,6 @@ type Etcd struct {
 	Members []etcdsync.Member
 	Records []etcdsync.SubnetRecord
 	Err     error // why there are no records
+	// Guessed says that nobody told where etcd is.
+	Guessed bool
 }

@@ -98,6 +98,11 @@ func TestFramesOfOthersAreToldInWords(t *testing.T) {
 	}
 	ip6 := slices.Concat([]byte{0x60, 0, 0, 0, 0, 24, 58, 255}, ipOf("fd00::1").AsSlice(), ipOf("fd00::2").AsSlice())
 	advert := slices.Concat(ip6, []byte{136, 0, 0, 0, 0x60, 0, 0, 0}, ipOf("fd00::1").AsSlice())
+	tunnelled := func(f []byte) []byte {
+		n := byte(8 + 8 + len(f))
+		return slices.Concat([]byte{0x45, 0, 0, 20 + n, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2},
+			[]byte{0xc3, 0x50, 0x12, 0xb5, 0, n, 0, 0}, []byte{8, 0, 0, 0, 0, 0, 1, 0}, f)
+	}
 	from := "02:00:00:00:00:0a > 02:00:00:00:00:0b"
 	for _, c := range []struct {
 		f    []byte
@@ -120,6 +125,8 @@ func TestFramesOfOthersAreToldInWords(t *testing.T) {
 		want string
 	}{
 		{tcp(2), "10.0.0.1.80 > 10.0.0.2.4000, TCP [S], 3 bytes"},
+		{tunnelled(head(ether.TypeIPv4, tcp(2))), "192.0.2.1.50000 > 192.0.2.2.4789, UDP, 65 bytes, " + from + ", 10.0.0.1.80 > 10.0.0.2.4000, TCP [S], 3 bytes"},
+		{tunnelled(head(ether.TypeIPv6, advert)), "192.0.2.1.50000 > 192.0.2.2.4789, UDP, 86 bytes, " + from + ", fd00::1 > fd00::2, ICMPv6 NeighborAdvertisement, it is fd00::1"},
 		{advert, "fd00::1 > fd00::2, ICMPv6 NeighborAdvertisement, it is fd00::1"},
 	} {
 		if got := TellIP(c.b); got != c.want {

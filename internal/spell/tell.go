@@ -3,6 +3,7 @@ package spell
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/google/gopacket"
@@ -46,9 +47,9 @@ func layer(l gopacket.Layer, p gopacket.Packet) string {
 	case *layers.ARP:
 		return arp(l)
 	case *layers.IPv4:
-		return ip(p, l.SrcIP, l.DstIP, l.Protocol, len(l.Payload))
+		return ip(transport(p, l), l.SrcIP, l.DstIP, l.Protocol, len(l.Payload))
 	case *layers.IPv6:
-		return ip(p, l.SrcIP, l.DstIP, l.NextHeader, len(l.Payload))
+		return ip(transport(p, l), l.SrcIP, l.DstIP, l.NextHeader, len(l.Payload))
 	case *layers.TCP:
 		return fmt.Sprintf("TCP %s, %d bytes", flags(l), len(l.Payload))
 	case *layers.UDP:
@@ -91,9 +92,24 @@ func arp(l *layers.ARP) string {
 	return fmt.Sprintf("ARP operation %d", l.Operation)
 }
 
+// transport is what an IP packet carries, nil if that has no ports. In a tunnel there
+// are several.
+func transport(p gopacket.Packet, ip gopacket.Layer) gopacket.Layer {
+	all := p.Layers()
+	for _, l := range all[slices.Index(all, ip)+1:] {
+		switch l.(type) {
+		case *layers.TCP, *layers.UDP:
+			return l
+		case *layers.IPv4, *layers.IPv6, *layers.ICMPv4, *layers.ICMPv6:
+			return nil
+		}
+	}
+	return nil
+}
+
 // ip is addresses and ports. A protocol that no other layer describes is named.
-func ip(p gopacket.Packet, src, dst net.IP, proto layers.IPProtocol, length int) string {
-	switch t := p.TransportLayer().(type) {
+func ip(carries gopacket.Layer, src, dst net.IP, proto layers.IPProtocol, length int) string {
+	switch t := carries.(type) {
 	case *layers.TCP:
 		return fmt.Sprintf("%s > %s", port(src, uint16(t.SrcPort)), port(dst, uint16(t.DstPort)))
 	case *layers.UDP:
