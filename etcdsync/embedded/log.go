@@ -3,6 +3,7 @@ package embedded
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 	"go.uber.org/zap"
@@ -15,6 +16,17 @@ import (
 func newZap(log zerolog.Logger, fatal func(error)) *zap.Logger {
 	hook := lastWords(fatal)
 	return zap.New(core{log}, zap.WithFatalHook(hook), zap.WithPanicHook(hook))
+}
+
+// quiet keeps etcd from telling of faults, when it is set, that its end by Close brings
+// about.
+type quiet struct{ atomic.Bool }
+
+// Run drops a line.
+func (q *quiet) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	if q.Load() {
+		e.Discard()
+	}
 }
 
 // core writes zap's entries to a zerolog Logger.

@@ -22,6 +22,7 @@ type Server struct {
 	serving chan struct{} // closed when there is an rpc
 	rpc     *grpc.Server
 	failed  chan error
+	closing quiet
 }
 
 // ErrBroken says that etcd fell over while it started: what it has locked and
@@ -36,7 +37,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	}
 	shrinkWAL()
 	s := &Server{failed: make(chan error, 1), serving: make(chan struct{})}
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(c.Log, s.fail))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(c.Log.Hook(&s.closing), s.fail))
 	cfg.ServiceRegister = func(g *grpc.Server) { s.rpc = g; close(s.serving) }
 	if s.etcd, err = s.launch(ctx, cfg); err != nil {
 		return nil, err
@@ -117,6 +118,7 @@ func (s *Server) Err() <-chan error { return s.failed }
 // Close stops the server; its data stays. Clients lose their connections at
 // once, as they would if the process ended.
 func (s *Server) Close() error {
+	s.closing.Store(true)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

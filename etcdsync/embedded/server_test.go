@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,34 @@ func dial(t *testing.T, endpoint string) *clientv3.Client {
 	}
 	return c
 }
+
+// An end that was asked for is no fault, also while somebody watches.
+func TestACloseIsNoFault(t *testing.T) {
+	var mu sync.Mutex
+	var lines strings.Builder
+	log := zerolog.New(writerFunc(func(b []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return lines.Write(b)
+	}))
+	s := start(t, embedded.Config{Listen: "http://127.0.0.1:0", Dir: filepath.Join(t.TempDir(), "etcd"), Log: log})
+	client := dial(t, s.Endpoint())
+	defer client.Close()
+	watch := client.Watch(t.Context(), "k", clientv3.WithCreatedNotify())
+	<-watch
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if strings.Contains(lines.String(), `"level":"error"`) {
+		t.Errorf("logged\n%s", lines.String())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 func TestDataOutlivesTheServer(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
