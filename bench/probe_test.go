@@ -163,7 +163,7 @@ func TestProbeTellsWhatGetsThroughAndWhatDoesNot(t *testing.T) {
 	})
 	t.Run("names that are no peer's", func(t *testing.T) {
 		for name, says := range map[string]string{
-			"10.10.99.0/24": "no other host is known by 10.10.99.0/24", "10.10.1.0": "is this host itself", "192.0.2.1": "is this host itself", "rubbish": "is no peer",
+			"10.10.99.0/24": "no other host is known by 10.10.99.0/24", "10.10.1.0": "is this host itself", "10.10.1.77": "is in this host's own subnet", "192.0.2.1": "is this host itself", "rubbish": "is no peer",
 		} {
 			if status, said := runOn(ctx, t, h, "probe", "--admin-socket", h.AdminSocket, name); status != 1 || !strings.Contains(said, says) {
 				t.Errorf("%s: got %d, %s", name, status, said)

@@ -27,7 +27,7 @@ func (e *explainFlags) complete(ctx context.Context, w *spell.Words) error {
 		w.From = ownAddr(self, six)
 	}
 	if w.To.IsValid() && !e.given("dst") {
-		mac, err := e.nextHop(ctx, self.TAP, w.To)
+		mac, err := e.nextHop(ctx, self, w.To)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func ownAddr(self *selfView, six bool) netip.Addr {
 
 // nextHop is the MAC address that the host sends a packet for ip to: that of the
 // station, or of the host that its subnet's route leads to.
-func (e *explainFlags) nextHop(ctx context.Context, tap string, ip netip.Addr) (ether.Addr, error) {
+func (e *explainFlags) nextHop(ctx context.Context, self *selfView, ip netip.Addr) (ether.Addr, error) {
 	var neigh rows[neighRow]
 	var routes rows[routeRow]
 	if err := admin.Get(ctx, e.socket, neighPath, &neigh); err != nil {
@@ -98,18 +98,23 @@ func (e *explainFlags) nextHop(ctx context.Context, tap string, ip netip.Addr) (
 	}
 	via := ip.String()
 	for _, r := range routes.Rows {
-		if p, err := netip.ParsePrefix(r.Dst); err == nil && r.Dev == tap && p.Contains(ip) {
+		if p, err := netip.ParsePrefix(r.Dst); err == nil && r.Dev == self.TAP && p.Contains(ip) {
 			via = r.Gateway
 		}
 	}
 	station := ""
 	for _, n := range neigh.Rows {
 		switch {
-		case n.Dev != tap:
+		case n.Dev != self.TAP:
 		case n.Dst == ip.String():
 			return ether.ParseAddr(n.LLAddr)
 		case n.Dst == via:
 			station = n.LLAddr
+		}
+	}
+	for _, p := range []netip.Prefix{self.Subnet, self.Subnet6} {
+		if p.Contains(ip) {
+			return ether.Addr{}, fmt.Errorf("%s is in this host's own subnet: what is for it does not come to the TAP; say with --dst if it shall", ip)
 		}
 	}
 	if station == "" {

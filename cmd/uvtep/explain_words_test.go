@@ -25,7 +25,7 @@ func answering(t *testing.T) (socket string, asked *[]explainFrame) {
 	asked = new([]explainFrame)
 	mac := func(vni byte) ether.Addr { return ether.Addr{0x0a, 0, 0, 0, 0, vni} }
 	self := func(vni byte) selfView {
-		return selfView{TAP: fmt.Sprintf("uvtep.%d", vni), MAC: mac(vni), Addrs: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.%d.1.0/32", vni))}}
+		return selfView{TAP: fmt.Sprintf("uvtep.%d", vni), MAC: mac(vni), Addrs: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.%d.1.0/32", vni))}, Subnet: netip.MustParsePrefix(fmt.Sprintf("10.%d.1.0/24", vni))}
 	}
 	table := func(r any) func(context.Context, url.Values) (any, error) {
 		return func(context.Context, url.Values) (any, error) { return r, nil }
@@ -128,5 +128,14 @@ func TestExplainAsksAboutWhatTheFlagsSay(t *testing.T) {
 				t.Errorf("got %s\n(%x), want\n%s", inner, data, c.inner)
 			}
 		})
+	}
+}
+
+func TestExplainKnowsThisHostsOwnSubnet(t *testing.T) {
+	socket, asked := answering(t)
+	cmd := newRoot()
+	cmd.SetArgs([]string{"explain", "--admin-socket", socket, "--from", "tap", "--vni", "7", "--ip", "10.7.1.4"})
+	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "10.7.1.4 is in this host's own subnet") || len(*asked) != 0 {
+		t.Errorf("got %v, asked %v", err, *asked)
 	}
 }

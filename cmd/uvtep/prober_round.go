@@ -149,6 +149,9 @@ func (p *plane) isSelf(text string) error {
 	if own {
 		return fmt.Errorf("%s is this host itself; name another", text)
 	}
+	if r := p.reg; r != nil && a.IsValid() && (r.Subnet().Contains(a) || r.Subnet6().Contains(a)) {
+		return fmt.Errorf("%s is in this host's own subnet; name another host, or ping it", text)
+	}
 	return nil
 }
 

@@ -22,6 +22,13 @@ var (
 	routeParameters = []string{"dev", "exact", "root", "match", "via", "proto", "family", "stats"}
 )
 
+// states are those of neighbours (ip-neighbour(8)), protocols the names of those who
+// make routes (ip-route(8), iproute2's rt_protos): most of them none of ours has.
+var (
+	states    = []string{"permanent", "static", "noarp", "reachable", "stale", "none", "incomplete", "delay", "probe", "failed", "all"}
+	protocols = []string{"all", "kernel", "boot", "static", "redirect", "gated", "ra", "mrt", "zebra", "bird", "babel", "dnrouted", "xorp", "ntk", "dhcp", "keepalived", "openr", "bgp", "isis", "ospf", "rip", "eigrp"}
+)
+
 // filter is which rows of a table are asked for. The zero filter takes all.
 type filter struct {
 	dev              string
@@ -78,8 +85,14 @@ func (f *filter) set(name, value string) (err error) {
 	case "match":
 		f.match, err = parsePrefix(value)
 	case "state", "nud":
+		if !slices.Contains(states, strings.ToLower(value)) {
+			return fmt.Errorf("want one of %s", strings.Join(states, ", "))
+		}
 		f.none = f.none || !slices.Contains([]string{"permanent", "all"}, strings.ToLower(value))
 	case "proto":
+		if _, e := strconv.ParseUint(value, 10, 8); e != nil && !slices.Contains(protocols, value) {
+			return fmt.Errorf("want a number up to 255, or one of %s", strings.Join(protocols, ", "))
+		}
 		f.none = f.none || value != strconv.Itoa(hostnet.RouteProtocol) && value != "all"
 	case "family":
 		f.four, f.six = value == "inet", value == "inet6"

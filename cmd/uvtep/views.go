@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/uvtep/uvtep/internal/admin"
 )
@@ -90,11 +92,26 @@ func (e each[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]T(e))
 }
 
+// haveTAP refuses the name of a device that is no TAP of the planes; "" is none.
+func haveTAP(planes []*plane, dev string) error {
+	names := []string{}
+	for _, p := range planes {
+		names = append(names, p.name)
+	}
+	if dev == "" || len(names) == 0 || slices.Contains(names, dev) {
+		return nil
+	}
+	return admin.BadRequest{Err: fmt.Errorf("no device %q: the agent has %s", dev, strings.Join(names, ", "))}
+}
+
 // gather makes one table of those of all networks. It is as old as the oldest.
 func gather[T any](a *agent, table func(*plane, url.Values) (rows[T], error)) func(context.Context, url.Values) (any, error) {
 	return func(_ context.Context, v url.Values) (any, error) {
-		all := rows[T]{Rows: []T{}}
-		for i, p := range a.working() {
+		all, planes := rows[T]{Rows: []T{}}, a.working()
+		if err := haveTAP(planes, v.Get("dev")); err != nil {
+			return nil, err
+		}
+		for i, p := range planes {
 			t, err := table(p, v)
 			if err != nil {
 				return nil, err

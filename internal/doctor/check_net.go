@@ -168,12 +168,13 @@ func checkMTU(r *report, f *Facts) {
 			}
 		}
 	}
-	if e := &f.SubnetFile; f.SubnetFileErr == nil && e.MTU > mtu {
-		r.add(Warning, "restart the agent, then docker", "the subnet file tells docker and CNI an MTU of %d, but %s has %d", e.MTU, f.TAP.Name, mtu)
+	inner := max(mtu, f.TAP.MTU) // one that somebody made too small is put right first
+	if e := &f.SubnetFile; f.SubnetFileErr == nil && e.MTU > inner {
+		r.add(Warning, "restart the agent, then docker", "the subnet file tells docker and CNI an MTU of %d, but %s has %d", e.MTU, f.TAP.Name, inner)
 	}
 	for _, l := range f.containerLinks() {
-		if l.MTU > mtu {
-			r.add(Warning, fmt.Sprintf("dockerd --mtu=%d, see `uvtep docker-opts`; for now: ip link set %s mtu %d", mtu, l.Name, mtu), "%s has an MTU of %d, but %s has %d: large frames of its containers do not fit", l.Name, l.MTU, f.TAP.Name, mtu)
+		if l.MTU > inner {
+			r.add(Warning, fmt.Sprintf("dockerd --mtu=%d, see `uvtep docker-opts`; for now: ip link set %s mtu %d", inner, l.Name, inner), "%s has an MTU of %d, but %s has %d: large frames of its containers do not fit", l.Name, l.MTU, f.TAP.Name, inner)
 		}
 	}
 	r.ok("frames of %d bytes fit all the way", mtu)

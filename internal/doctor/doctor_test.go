@@ -188,6 +188,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"loose, another way back", func(f *Facts) { f.Peers[0].InnerDev = "eth1"; f.Sysctls["net/ipv4/conf/uvtep.1/rp_filter"] = 2 }, "", "", ""},
 
 		{"a TAP too wide", func(f *Facts) { f.TAP.Link.MTU = 1500 }, "warning mtu; warning mtu", "somebody set the MTU of uvtep.1 to 1500; the agent chose 1450", "ip link set uvtep.1 mtu 1450"},
+		{"a TAP too narrow", func(f *Facts) { f.TAP.Link.MTU = 1400 }, "warning mtu", "somebody set the MTU of uvtep.1 to 1400; the agent chose 1450", "ip link set uvtep.1 mtu 1450"},
 		{"an underlay too narrow", func(f *Facts) { f.Underlay.MTU, f.Peers[0].Way.MTU = 1400, 1400 }, "warning mtu", "the underlay eth0 takes 1400 bytes, and full frames of uvtep.1 (MTU 1450) make 1500", "ip link set uvtep.1 mtu 1350"},
 		{"a route too narrow", func(f *Facts) { f.Peers[0].Way.MTU = 1400 }, "warning mtu", "the route to 192.0.2.2 takes 1400", ""},
 		{"a subnet file too wide", func(f *Facts) { f.SubnetFile.MTU = 1500 }, "warning mtu", "the subnet file tells docker", "restart"},
