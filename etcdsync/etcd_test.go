@@ -190,9 +190,14 @@ func claim(i int) Claim {
 	}
 }
 
-// acquire registers a host, which must work.
+// acquire registers a host, which must work. It gets a subnet in the upper half of the
+// network, where no test has one of its own, unless the claim asks for another.
 func (e *testEtcd) acquire(s *Store, c Claim) *Registration {
 	e.Helper()
+	upper := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 10, 128 + c.MAC[5]%128, 0}), 24)
+	if n := c.Network.IPv4; !c.Want.IsValid() && !c.Previous.IsValid() && n.IsValid() && n.Contains(upper.Addr()) && c.Network.SubnetLen == 24 {
+		c.Previous = upper
+	}
 	r, err := s.Acquire(e.ctx, c)
 	if err != nil {
 		e.Fatal(err)
