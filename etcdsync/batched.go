@@ -2,6 +2,7 @@ package etcdsync
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -22,25 +23,27 @@ const (
 )
 
 // batched is a connection that is read in batches. It must be below TLS, where a
-// read returns one record however many there are. One goroutine reads from it.
+// read returns one record however many there are. One goroutine reads from it, and at
+// the end the one that finds it broken (line.Write).
 type batched struct {
 	net.Conn
 	pieces *rate.Limiter
-	next   time.Time // when the next read may begin
+	began  time.Time
+	next   atomic.Int64 // when the next read may begin, in nanoseconds since then
 }
 
 func inBatches(c net.Conn) *batched {
-	return &batched{Conn: c, pieces: rate.NewLimiter(rate.Every(batchEvery), batchBurst)}
+	return &batched{Conn: c, pieces: rate.NewLimiter(rate.Every(batchEvery), batchBurst), began: time.Now()}
 }
 
 // Read reads what there is, and waits before that, a batchEvery at most, if small
 // pieces were many lately. One that fills b is followed at once: there is more.
 func (c *batched) Read(b []byte) (int, error) {
-	time.Sleep(time.Until(c.next))
+	time.Sleep(time.Duration(c.next.Load()) - time.Since(c.began))
 	n, err := c.Conn.Read(b)
 	if n < min(len(b), largePiece) {
 		now := time.Now()
-		c.next = now.Add(c.pieces.ReserveN(now, 1).DelayFrom(now))
+		c.next.Store(int64(now.Sub(c.began) + c.pieces.ReserveN(now, 1).DelayFrom(now)))
 	}
 	return n, err
 }

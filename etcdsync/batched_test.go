@@ -77,3 +77,28 @@ func TestARequestAndItsAnswerAreNotHeldUp(t *testing.T) {
 		}
 	})
 }
+
+// Whoever finds a connection broken reads from it beside its reader: under the race
+// detector this shows whether they may.
+func TestTwoMayReadABatchedConnection(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	c := inBatches(near)
+	done := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := io.ReadFull(c, make([]byte, 3))
+			done <- err
+		}()
+	}
+	for range 6 {
+		if _, err := far.Write([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
