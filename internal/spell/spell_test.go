@@ -126,6 +126,8 @@ func TestFramesOfOthersAreToldInWords(t *testing.T) {
 	}{
 		{tcp(2), "10.0.0.1.80 > 10.0.0.2.4000, TCP [S], 3 bytes"},
 		{tunnelled(head(ether.TypeIPv4, tcp(2))), "192.0.2.1.50000 > 192.0.2.2.4789, UDP, 65 bytes, " + from + ", 10.0.0.1.80 > 10.0.0.2.4000, TCP [S], 3 bytes"},
+		{slices.Concat([]byte{0x45, 0, 0, 63, 0, 0, 0, 0, 64, 4, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2}, tcp(2)),
+			"192.0.2.1 > 192.0.2.2 protocol 4, 43 bytes, 10.0.0.1.80 > 10.0.0.2.4000, TCP [S], 3 bytes"},
 		{tunnelled(head(ether.TypeIPv6, advert)), "192.0.2.1.50000 > 192.0.2.2.4789, UDP, 86 bytes, " + from + ", fd00::1 > fd00::2, ICMPv6 NeighborAdvertisement, it is fd00::1"},
 		{advert, "fd00::1 > fd00::2, ICMPv6 NeighborAdvertisement, it is fd00::1"},
 	} {
