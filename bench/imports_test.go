@@ -44,8 +44,8 @@ var fences = []struct {
 	only []string
 	why  string
 }{
-	{"golang.org/x/sys/unix", []string{"switch/tap", "encap/underlay", "internal/hostnet", "internal/wait", "bench/lab"}, "system calls live behind these packages"},
-	{"unsafe", []string{"switch/tap", "encap/underlay", "internal/hostnet", "internal/wait", "bench/lab"}, "only system calls need it"},
+	{"golang.org/x/sys/unix", []string{"switch/tap", "encap/underlay", "internal/hostnet", "internal/sched", "internal/wait", "bench/lab"}, "system calls live behind these packages"},
+	{"unsafe", []string{"switch/tap", "encap/underlay", "internal/hostnet", "internal/sched", "internal/wait", "bench/lab"}, "only system calls need it"},
 	{"github.com/vishvananda/netlink", []string{"internal/hostnet", "bench/lab"}, "the kernel's network is changed in one place"},
 	{"github.com/vishvananda/netns", []string{"internal/hostnet", "bench/lab"}, "the agent lives in one namespace"},
 	{"github.com/songgao/water", []string{"switch/tap"}, "queues are opened in one place"},
@@ -95,6 +95,7 @@ var mayDependOn = map[string][]string{
 	"internal/metrics":  {"encap", "encap/echo", "encap/ether", "encap/offload", "encap/toobig", "encap/underlay", "internal/ledger", "internal/snapmap", "internal/state", "internal/wait", "fdb", "arpproxy", "switch", "etcdsync"},
 	"internal/state":    {"encap", "encap/ether"},
 	"internal/admin":    {},
+	"internal/sched":    {},
 	"internal/ping":     {},
 	"internal/pcapng":   {},
 	"internal/spell":    {"encap/ether"},

@@ -43,6 +43,7 @@ var riches = []wealth{
 	{name: "sendmmsg", said: `"sendmmsg":"`, rules: []rule{{Call: unix.SYS_SENDMMSG}}},
 	{name: "recvmmsg", said: `"recvmmsg":"`, rules: []rule{{Call: unix.SYS_RECVMMSG}}},
 	{name: "priority", said: `"reason":"setpriority: `, rules: []rule{{Call: unix.SYS_SCHED_SETSCHEDULER}, {Call: unix.SYS_SETPRIORITY}}},
+	{name: "real time", rules: []rule{{Call: unix.SYS_SCHED_SETATTR}}},
 	{name: "ppoll", said: `"ppoll":"`, rules: []rule{{Call: unix.SYS_PPOLL}}},
 }
 

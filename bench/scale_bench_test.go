@@ -2,18 +2,15 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sys/unix"
 
 	"github.com/uvtep/uvtep/bench/lab"
 	"github.com/uvtep/uvtep/encap/ether"
@@ -167,8 +164,7 @@ func (g *great) whole(b *testing.B) time.Time {
 
 // churn measures the agent while etcd changes: what it costs, when changes are in
 // the data path, and how long frames take; the last also while etcd changes as
-// often where no agent looks, which costs this machine the same, and with the agent
-// scheduled in real time.
+// often where no agent looks, which costs this machine the same.
 func (g *great) churn(b *testing.B, rate int) {
 	a := newAsker(g.ctx, b, g.host)
 	f := newStamped(b, a, g.host, sinkMAC, g.sink)
@@ -176,7 +172,6 @@ func (g *great) churn(b *testing.B, rate int) {
 		g.frames(b, f, g.other, rate, "noise-")
 		end := g.crowd.churn(g.ctx, rate)
 		g.frames(b, f, nil, 0, "")
-		g.inRealTime(b, func() { g.frames(b, f, nil, 0, "rt-") })
 		g.cost(b)
 		g.visible(b, a)
 		_, err := end()
@@ -203,48 +198,6 @@ func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name s
 	b.ReportMetric(micro(share(took, 0.999)), name+"p999-µs")
 	b.ReportMetric(micro(share(took, 1)), name+"max-µs")
 	b.ReportMetric(float64(lost), name+"lost")
-}
-
-// inRealTime runs a function while every thread of the agent is scheduled before all
-// ordinary ones (SCHED_RR, sched(7)) and those of the data path before the others, as
-// they are with `chrt -r 1 uvtep run`.
-func (g *great) inRealTime(b *testing.B, do func()) {
-	b.Helper()
-	was := map[int]*unix.SchedAttr{}
-	g.threads(b, func(tid int) error {
-		attr, err := unix.SchedGetAttr(tid, 0)
-		if err != nil {
-			return err
-		}
-		was[tid] = &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: attr.Policy, Nice: attr.Nice}
-		first := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
-		if attr.Policy == unix.SCHED_BATCH { // the data path's
-			first.Priority = 2
-		}
-		return unix.SchedSetAttr(tid, &first, 0)
-	})
-	do()
-	g.threads(b, func(tid int) error {
-		attr := was[tid]
-		if attr == nil { // begun meanwhile, as its parent was
-			attr = &unix.SchedAttr{Size: unix.SizeofSchedAttr}
-		}
-		return unix.SchedSetAttr(tid, attr, 0)
-	})
-}
-
-// threads does something to all threads of the agent that do not end meanwhile.
-func (g *great) threads(b *testing.B, do func(tid int) error) {
-	b.Helper()
-	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", g.host.Agent.PID))
-	must(b, err)
-	for _, e := range list {
-		tid, err := strconv.Atoi(e.Name())
-		must(b, err)
-		if err := do(tid); !errors.Is(err, unix.ESRCH) {
-			must(b, err)
-		}
-	}
 }
 
 func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

@@ -91,8 +91,6 @@ var scaleTables = []scaleTable{
 		{"p50-µs", "median"}, {"noise-p50-µs", "(median)"}, {"p999-µs", "p99.9"}, {"noise-p999-µs", "(p99.9)"},
 		{"max-µs", "the last"}, {"noise-max-µs", "(the last)"}, {"stops/min", "waits over 1 ms a minute"}, {"noise-stops/min", "(waits)"},
 		{"lost", "lost"}, {"noise-lost", "(lost)"}}},
-	{"a frame's way, µs, of an agent that is scheduled in real time", "Scale/", []string{"/churn=0", "/churn=200", "/churn=1000"}, []column{
-		{"rt-p50-µs", "median"}, {"rt-p999-µs", "p99.9"}, {"rt-max-µs", "the last"}, {"rt-stops/min", "waits over 1 ms a minute"}, {"rt-lost", "lost"}}},
 	{"tables", "ScaleChange/", []string{""}, []column{{"ns/op", "a change, ns"}, {"B/op", "bytes allocated"}}},
 	{"tables", "ScaleLookup/", []string{""}, []column{{"ns/op", "a lookup, ns"}}},
 	{"etcd, an agent and second, nothing changes", "Fleet/", []string{""}, fleetColumns("idle-")},

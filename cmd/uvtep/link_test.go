@@ -46,6 +46,7 @@ func TestLinkIsPrintedForPeople(t *testing.T) {
   mmsg         yes
   ppoll        yes
   priority     yes
+  real_time    yes
   recv_buffer  4194304 bytes
   send_buffer  2097152 bytes
   flood        off
@@ -91,6 +92,7 @@ func TestLinkTellsWhyAFeatureIsMissing(t *testing.T) {
   mmsg         yes
   ppoll        yes
   priority     yes
+  real_time    yes
   recv_buffer  212992 bytes: operation not permitted
   send_buffer  2097152 bytes
   flood        off
@@ -160,7 +162,7 @@ func TestFeaturesSayWhyTheyAreNotInUse(t *testing.T) {
 		{"no ppoll", offloads{wish: "auto"}, rich, map[string]string{"ppoll": "no"}, "ppoll", featureView{Reason: "no"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := c.o.features(c.tap, underlay.Capabilities{Reason: c.under}, feat(true, ""))
+			got := c.o.features(c.tap, underlay.Capabilities{Reason: c.under}, feat(true, ""), feat(true, ""))
 			if got[c.feature] != c.want || len(got) != len(featureNames) {
 				t.Errorf("%s: got %+v of %d features, want %+v of %d", c.feature, got[c.feature], len(got), c.want, len(featureNames))
 			}

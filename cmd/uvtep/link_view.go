@@ -106,7 +106,7 @@ func (p *plane) linkNow() linkView {
 		PortRange: portRange{p.sourceMin, p.sourceMax}, Port: p.network.Port, TOS: p.tosWord(), TTL: p.ttlWord(), UDPCsum: p.udpCsum != "off",
 		SourcePorts: sockets.SourcePorts(false), SourcePorts6: sockets.SourcePorts(true),
 		Queues: len(p.dev.Queues), Lanes: sockets.Lanes(),
-		Features:   p.offloads.features(p.dev.Capabilities, u, t.priority()),
+		Features:   p.offloads.features(p.dev.Capabilities, u, t.priority(), t.realTime()),
 		RecvBuffer: bufferView{recvBuffer, u.RecvBuffer / 2, u.Reason["recv_buffer"]}, // the kernel counts double (socket(7))
 		SendBuffer: bufferView{sendBuffer, u.SendBuffer / 2, u.Reason["send_buffer"]},
 	}
@@ -126,10 +126,10 @@ func (p *plane) linkNow() linkView {
 }
 
 // featureNames are the features in the order in which they are shown.
-var featureNames = []string{"multi_queue", "steady_flows", "vnet_hdr", "tso", "uso", "udp_segment", "udp_gro", "mmsg", "ppoll", "priority"}
+var featureNames = []string{"multi_queue", "steady_flows", "vnet_hdr", "tso", "uso", "udp_segment", "udp_gro", "mmsg", "ppoll", "priority", "real_time"}
 
 // features tells of each feature whether it is in use, and why not.
-func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities, priority featureView) map[string]featureView {
+func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities, priority, realTime featureView) map[string]featureView {
 	mmsg := ""
 	for _, call := range []string{"sendmmsg", "recvmmsg"} {
 		if why := u.Reason[call]; why != "" {
@@ -148,6 +148,7 @@ func (o *offloads) features(t tap.Capabilities, u underlay.Capabilities, priorit
 		"mmsg":         feat(u.Mmsg, trimStart(mmsg)),
 		"ppoll":        feat(u.Reason["ppoll"] == "", u.Reason["ppoll"]),
 		"priority":     priority,
+		"real_time":    realTime,
 	}
 }
 

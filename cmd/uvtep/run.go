@@ -133,7 +133,7 @@ func (a *agent) work(ctx context.Context) (err error) {
 	if err := a.survey(ctx); err != nil {
 		return err
 	}
-	jobs := []func(context.Context) error{a.trunk.run, a.answer}
+	jobs := []func(context.Context) error{a.trunk.run, a.trunk.hurry, a.answer}
 	for _, m := range a.members {
 		jobs = append(jobs, m.run)
 	}

@@ -1,19 +1,24 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"sync/atomic"
 
-	"github.com/uvtep/uvtep/internal/wait"
+	"github.com/uvtep/uvtep/internal/sched"
 )
 
 // schedule is the place that the data path's threads have beside others.
 type schedule struct {
+	crew    *sched.Crew
 	refused atomic.Pointer[string] // why they have not the one wished for
+	first   atomic.Bool            // they go before all others
+	never   atomic.Pointer[string] // why they never will
 }
 
 // begin gives the calling goroutine of the data path its place.
 func (t *trunk) begin() {
-	err := wait.Thread(t.nice)
+	err := t.crew.Join()
 	if err == nil {
 		return
 	}
@@ -23,7 +28,27 @@ func (t *trunk) begin() {
 	}
 }
 
-// priority tells of the place as of a feature.
+// hurry has the data path go first while its few frames would wait for the processors,
+// until ctx ends.
+func (t *trunk) hurry(ctx context.Context) error {
+	err := t.crew.Watch(ctx, func(first bool) {
+		t.first.Store(first)
+		if first {
+			t.log.Debug().Msg("data path goes first, in real time: it has few frames, and each had to wait for a processor")
+			return
+		}
+		t.log.Debug().Msg("data path is back among the others")
+	})
+	if err != nil {
+		why := err.Error() + "; it takes CAP_SYS_NICE"
+		t.never.Store(&why)
+		t.log.Info().Str("reason", why).Msg("data path cannot go first; while others keep every processor busy its frames wait for milliseconds")
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// priority tells of the ordinary place as of a feature.
 func (t *trunk) priority() featureView {
 	switch why := t.refused.Load(); {
 	case t.nice == 0:
@@ -32,4 +57,17 @@ func (t *trunk) priority() featureView {
 		return feat(false, *why)
 	}
 	return feat(true, "")
+}
+
+// realTime tells of the other one.
+func (t *trunk) realTime() featureView {
+	switch why := t.never.Load(); {
+	case t.nice >= 0:
+		return feat(false, fmt.Sprintf("the agent was started with --nice %d", t.nice))
+	case t.refused.Load() != nil:
+		return t.priority()
+	case why != nil:
+		return feat(false, *why)
+	}
+	return feat(t.first.Load(), "not now: it is for few frames that have to wait for a processor")
 }

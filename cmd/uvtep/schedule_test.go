@@ -26,3 +26,31 @@ func TestPriorityTellsWhyItIsNotTheOneWishedFor(t *testing.T) {
 		})
 	}
 }
+
+func TestRealTimeTellsWhyItIsNot(t *testing.T) {
+	refused, never := "setpriority: operation not permitted", "sched_setattr: operation not permitted"
+	tests := []struct {
+		name           string
+		nice           int
+		refused, never *string
+		first          bool
+		want           featureView
+	}{
+		{"first", -5, nil, nil, true, featureView{Active: true}},
+		{"back", -5, nil, nil, false, featureView{Reason: "not now: it is for few frames that have to wait for a processor"}},
+		{"no place at all", -5, &refused, nil, false, featureView{Reason: refused}},
+		{"not this one", -5, nil, &never, false, featureView{Reason: never}},
+		{"not wished for", 5, nil, nil, false, featureView{Reason: "the agent was started with --nice 5"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &trunk{agent: &agent{runFlags: &runFlags{nice: tt.nice}}}
+			p.refused.Store(tt.refused)
+			p.never.Store(tt.never)
+			p.first.Store(tt.first)
+			if got := p.realTime(); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/underlay"
 	"github.com/uvtep/uvtep/internal/hostnet"
+	"github.com/uvtep/uvtep/internal/sched"
 	vswitch "github.com/uvtep/uvtep/switch"
 )
 
@@ -52,7 +53,8 @@ type trunk struct {
 func newTrunk(a *agent) *trunk {
 	t := &trunk{
 		agent: a, kick: make(chan hostnet.Event, 64), opened: make(chan struct{}), pathSet: newPathSet(),
-		base: base{moved: make(chan struct{}), letGo: make(chan struct{})}, listening: listening{wanted: map[*member][]uint16{}},
+		schedule: schedule{crew: sched.New(a.nice)},
+		base:     base{moved: make(chan struct{}), letGo: make(chan struct{})}, listening: listening{wanted: map[*member][]uint16{}},
 	}
 	t.sw = vswitch.New(vswitch.Config{
 		Lanes:     a.queues,

@@ -1,4 +1,4 @@
-package wait
+package sched
 
 import (
 	"errors"
@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,14 +13,14 @@ import (
 // stand is where a thread stands.
 type stand struct{ nice, policy int }
 
-// placed runs Thread on a goroutine of its own, and tells where its thread stands
+// placed has a goroutine of its own, and tells where its thread stands
 // then, and where the others of the process do meanwhile.
 func placed(t *testing.T, nice int, before func() error) (own stand, others map[int]int) {
 	t.Helper()
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		err := errors.Join(before(), Thread(nice))
+		err := errors.Join(before(), begin(nice))
 		n, p, perr := place()
 		own, others = stand{n, p}, nices(unix.Gettid())
 		done <- errors.Join(err, perr)
@@ -46,6 +45,8 @@ func nices(but int) map[int]int {
 }
 
 func nothing() error { return nil }
+
+func begin(nice int) error { return New(nice).Join() }
 
 func TestThreadGetsItsPlaceAndNoOtherDoes(t *testing.T) {
 	was, _, err := place()
@@ -99,8 +100,10 @@ func TestThreadInRealTimeComesBeforeTheOthers(t *testing.T) {
 			go func() {
 				runtime.LockOSThread() // and not unlocked
 				err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: uint32(c.policy), Priority: c.given}, 0)
+				crew := New(c.nice)
+				crew.base = attr{policy: c.policy, priority: given}
 				for range 1 + c.again {
-					err = errors.Join(err, Thread(c.nice))
+					err = errors.Join(err, crew.Join())
 				}
 				var gerr error
 				at, gerr = unix.SchedGetAttr(0, 0)
@@ -127,8 +130,8 @@ func TestThreadThatIsRefusedStaysAsItWas(t *testing.T) {
 	go func() {
 		runtime.LockOSThread() // and not unlocked: the thread ends with its loss
 		err := forgoNice()
-		if terr := Thread(was - 5); terr == nil {
-			err = errors.Join(err, errors.New("Thread was not refused"))
+		if terr := begin(was - 5); terr == nil {
+			err = errors.Join(err, errors.New("thread was not refused"))
 		}
 		n, p, perr := place()
 		own = stand{n, p}
@@ -159,16 +162,12 @@ func TestThreadEndsWithItsGoroutine(t *testing.T) {
 	for tid == os.Getpid() { // the main thread never ends
 		was := make(chan int)
 		go func() {
-			if err := Thread(0); err != nil {
+			if err := begin(0); err != nil {
 				t.Error(err)
 			}
 			was <- unix.Gettid()
 		}()
 		tid = <-was
 	}
-	for deadline := time.Now().Add(10 * time.Second); unix.Tgkill(os.Getpid(), tid, 0) == nil; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("thread %d is still there", tid)
-		}
-	}
+	ended(t, tid)
 }
