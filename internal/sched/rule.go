@@ -7,14 +7,14 @@ const (
 	// go first, and one whose busiest takes more than 1/manyFrames may not: batches
 	// are worth more then. Nor may one whose process takes more than 1/tooMuch of a
 	// processor for other things: what goes first takes from everybody.
-	fewFrames  = 6
-	manyFrames = 4
+	fewFrames  = 12
+	manyFrames = 8
 	tooMuch    = 2
 	// patience is how long a thread that is woken may have to wait for its
-	// processor, on average: where nothing else happens it is 4 to 6 µs (the waker
+	// processor, on average: where nothing else happens it is 4 to 8 µs (the waker
 	// has something left to do), and 12 to 30 µs where one frame in a thousand
 	// waits for more than a millisecond.
-	patience = 8 * time.Microsecond
+	patience = 10 * time.Microsecond
 	// sample is how often threads must have been woken to tell.
 	sample = 100
 	// A crew that is first does not see how long it would wait, so it goes back
@@ -37,6 +37,7 @@ type look struct {
 type rule struct {
 	first  bool
 	since  time.Duration // in this place
+	moved  bool          // it came here at the last look: what it did since then tells nothing
 	hold   time.Duration // how long it stays first
 	trial  bool          // it is back to see whether it still has to wait
 	waited time.Duration // with woken: the sample so far, while not first
@@ -49,6 +50,10 @@ func (r *rule) next(l look) (first bool) {
 	if r.first {
 		r.stay(l)
 		return r.first
+	}
+	if r.moved {
+		r.moved = false
+		return false
 	}
 	if l.busiest*fewFrames > l.took || l.others*tooMuch > l.took {
 		r.waited, r.woken, r.trial = 0, 0, false
@@ -67,7 +72,7 @@ func (r *rule) next(l look) (first bool) {
 func (r *rule) stay(l look) {
 	may := l.busiest*manyFrames <= l.took && l.others*tooMuch <= l.took
 	if !may || r.since >= r.hold && l.woken >= sample || r.since >= longest {
-		*r = rule{hold: r.hold, trial: may}
+		*r = rule{hold: r.hold, trial: may, moved: true}
 	}
 }
 

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// looks as they follow each other: 100 wake-ups each unless it says otherwise.
+// looks as they follow each other.
 var (
-	quiet   = look{took: lookEvery, busiest: time.Millisecond, woken: 100, waited: 100 * 5 * time.Microsecond}
-	waiting = look{took: lookEvery, busiest: time.Millisecond, woken: 100, waited: 100 * 20 * time.Microsecond}
-	busy    = look{took: lookEvery, busiest: lookEvery / 2, woken: 100, waited: 100 * 20 * time.Microsecond}
-	between = look{took: lookEvery, busiest: lookEvery / 5, woken: 100, waited: 100 * 20 * time.Microsecond}
-	taxing  = look{took: lookEvery, busiest: time.Millisecond, others: lookEvery * 3 / 4, woken: 100, waited: 100 * 20 * time.Microsecond}
+	quiet   = look{took: lookEvery, busiest: time.Millisecond, woken: sample, waited: sample * 5 * time.Microsecond}
+	waiting = look{took: lookEvery, busiest: time.Millisecond, woken: sample, waited: sample * 20 * time.Microsecond}
+	busy    = look{took: lookEvery, busiest: lookEvery / 4, woken: sample, waited: sample * 20 * time.Microsecond}
+	between = look{took: lookEvery, busiest: lookEvery / 10, woken: sample, waited: sample * 20 * time.Microsecond}
+	taxing  = look{took: lookEvery, busiest: time.Millisecond, others: lookEvery * 3 / 4, woken: sample, waited: sample * 20 * time.Microsecond}
 	idle    = look{took: lookEvery}
 	few     = look{took: lookEvery, woken: sample / 2, waited: sample / 2 * 20 * time.Microsecond}
 )
@@ -35,7 +35,8 @@ func TestCrewGoesFirstForFewFramesThatWait(t *testing.T) {
 		{"first, then rather many frames", []look{waiting, between}, true},
 		{"first, and the rest of the process becomes busy", []look{waiting, taxing}, false},
 		{"first, then no frames", []look{waiting, idle, idle}, true},
-		{"many frames, then few that wait", []look{waiting, busy, waiting}, true},
+		{"many frames, then few that wait", []look{waiting, busy, waiting, waiting}, true},
+		{"what it did while it moved tells nothing", []look{waiting, busy, waiting}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var r rule
@@ -75,11 +76,12 @@ func TestCrewLooksWhetherItWouldStillWait(t *testing.T) {
 		if !r.trial {
 			t.Error("it is not on trial")
 		}
-		if got := repeat(t, &r, waiting); got != lookEvery {
-			t.Errorf("tried for %v, want one look", got)
+		if got := repeat(t, &r, waiting); got != 2*lookEvery {
+			t.Errorf("tried for %v, want two looks", got)
 		}
 	}
 	repeat(t, &r, waiting)
+	r.next(quiet)
 	r.next(quiet)
 	if r.first || r.trial {
 		t.Errorf("nothing waits any more: got first %v, on trial %v", r.first, r.trial)
