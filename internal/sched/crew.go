@@ -266,9 +266,6 @@ func (c *Crew) rest() {
 	}
 	for _, e := range list {
 		tid, _ := strconv.Atoi(e.Name())
-		if slices.ContainsFunc(c.members, func(m *member) bool { return m.tid == tid }) {
-			continue
-		}
 		if is, err := attrOf(tid); err == nil && is == from {
 			_ = to.give(tid)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,6 +228,28 @@ func TestWatchMovesTheCrewAndEndsWithItBack(t *testing.T) {
 	stands(t, "when the watch has ended", a.tid, batch)
 }
 
+func TestCrewThatIsNotToBeRudeIsNotWatched(t *testing.T) {
+	for _, nice := range []int{0, 5} {
+		if err := New(nice).Watch(t.Context(), func(bool) { t.Error("it moved") }); err != nil {
+			t.Error(err)
+		}
+		if t.Context().Err() != nil {
+			t.Error("Watch waited for the end")
+		}
+	}
+}
+
+func TestCrewOfABusyProcessDoesNotGoFirst(t *testing.T) {
+	c := newCrew(t)
+	a := hire(t, c, func() {})
+	c.rule = rule{woken: sample, waited: time.Second} // as if it had seen that much
+	c.looked, c.process = time.Now().Add(-time.Second), processTime()-900*time.Millisecond
+	if moved, err := c.look(time.Now()); moved || err != nil {
+		t.Errorf("got moved %v, error %v; want neither", moved, err)
+	}
+	stands(t, "of the crew", a.tid, batch)
+}
+
 func TestCrewIsSeenMoreOftenOnTrial(t *testing.T) {
 	c := newCrew(t)
 	for trial, want := range map[bool]time.Duration{true: tryEvery, false: lookEvery} {
@@ -238,10 +261,11 @@ func TestCrewIsSeenMoreOftenOnTrial(t *testing.T) {
 }
 
 // What the kernel counts is what the threads did.
-func TestLookCountsProcessorTimeAndWakeUps(t *testing.T) {
+func TestLookCountsProcessorTimeWaitsAndWakeUps(t *testing.T) {
 	c := newCrew(t)
 	work, worked := make(chan struct{}), make(chan struct{})
 	go func() {
+		pin(t)
 		if err := c.Join(); err != nil {
 			t.Error(err)
 		}
@@ -257,6 +281,14 @@ func TestLookCountsProcessorTimeAndWakeUps(t *testing.T) {
 	}()
 	<-worked
 	defer close(work)
+	var end atomic.Bool
+	defer end.Store(true)
+	go func() { // wants the same processor
+		pin(t)
+		for !end.Load() {
+			runtime.Gosched()
+		}
+	}()
 	l := look{}
 	c.members[0].look(&l)
 	work <- struct{}{}
@@ -269,8 +301,29 @@ func TestLookCountsProcessorTimeAndWakeUps(t *testing.T) {
 	if l.woken < 5 {
 		t.Errorf("it got a processor %d times, want 5 or more", l.woken)
 	}
+	if l.waited <= 0 {
+		t.Error("it never waited for the other")
+	}
 	if l.others != -l.busiest {
 		t.Errorf("took %v from the others, want %v", -l.others, l.busiest)
+	}
+}
+
+// pin has the calling goroutine run on the last processor only.
+func pin(t *testing.T) {
+	runtime.LockOSThread()
+	var may, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		t.Error(err)
+	}
+	for i := range 1024 {
+		if may.IsSet(i) {
+			one.Zero()
+			one.Set(i)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Error(err)
 	}
 }
 
