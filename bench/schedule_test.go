@@ -19,7 +19,7 @@ import (
 	"github.com/uvtep/uvtep/bench/lab"
 )
 
-func TestDataPathGoesFirstWhileItsFramesWaitForProcessors(t *testing.T) {
+func TestDataPathGoesFirstWhileItHasFewFrames(t *testing.T) {
 	l, ctx := newNetwork(t, lab.Config{Hosts: 2})
 	h := l.Hosts[0]
 	trickling(ctx, t, l, func() {

@@ -211,7 +211,7 @@ func (r *runFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&r.strictSource, "strict-source", false, "take only frames whose inner source IP belongs to the host that sends them: by its lease, its endpoints or as its public IP")
 	f.IntVar(&r.floodRate, "flood-rate", 10000, "copies of broadcast and multicast frames that leave a second at most, where the network floods; 0: any number")
 	f.DurationVar(&r.endpointAge, "endpoint-age", 300*time.Second, "how long a silent station behind the bridge is announced; before that it is asked whether it is there")
-	f.IntVar(&r.nice, "nice", -5, "niceness of the data path's threads, -20 to 19; below 0 they also go first, in real time, while few frames would wait for the processors; 0 leaves them to the kernel")
+	f.IntVar(&r.nice, "nice", -5, "niceness of the data path's threads, -20 to 19; below 0 they also go first, in real time, while there are few frames; 0 leaves them to the kernel")
 	f.StringVar(&r.offload, "offload", offloadAuto, "auto: segmentation offloads where the kernel has them; off: a plain TAP")
 	f.IntVar(&r.mtu, "mtu", 0, "MTU of the TAP in bytes (default from the underlay)")
 	f.StringVar(&r.udpCsum, "udp-csum", "on", "outer UDP checksum over IPv4: on or off (zero)")

@@ -28,13 +28,12 @@ func (t *trunk) begin() {
 	}
 }
 
-// hurry has the data path go first while its few frames would wait for the processors,
-// until ctx ends.
+// hurry has the data path go first while it has few frames, until ctx ends.
 func (t *trunk) hurry(ctx context.Context) error {
 	err := t.crew.Watch(ctx, func(first bool) {
 		t.first.Store(first)
 		if first {
-			t.log.Debug().Msg("data path goes first, in real time: it has few frames, and each had to wait for a processor")
+			t.log.Debug().Msg("data path goes first, in real time, while it has few frames")
 			return
 		}
 		t.log.Debug().Msg("data path is back among the others")
@@ -42,7 +41,7 @@ func (t *trunk) hurry(ctx context.Context) error {
 	if err != nil {
 		why := err.Error() + "; it takes CAP_SYS_NICE"
 		t.never.Store(&why)
-		t.log.Info().Str("reason", why).Msg("data path cannot go first; while others keep every processor busy its frames wait for milliseconds")
+		t.log.Info().Str("reason", why).Msg("data path cannot go first; while others keep the processors busy its frames wait for milliseconds")
 	}
 	<-ctx.Done()
 	return nil
@@ -69,5 +68,5 @@ func (t *trunk) realTime() featureView {
 	case why != nil:
 		return feat(false, *why)
 	}
-	return feat(t.first.Load(), "not now: it is for few frames that have to wait for a processor")
+	return feat(t.first.Load(), "not now: it is for few frames at a time, but some")
 }

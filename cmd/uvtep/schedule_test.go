@@ -37,7 +37,7 @@ func TestRealTimeTellsWhyItIsNot(t *testing.T) {
 		want           featureView
 	}{
 		{"first", -5, nil, nil, true, featureView{Active: true}},
-		{"back", -5, nil, nil, false, featureView{Reason: "not now: it is for few frames that have to wait for a processor"}},
+		{"back", -5, nil, nil, false, featureView{Reason: "not now: it is for few frames at a time, but some"}},
 		{"no place at all", -5, &refused, nil, false, featureView{Reason: refused}},
 		{"not this one", -5, nil, &never, false, featureView{Reason: never}},
 		{"not wished for", 5, nil, nil, false, featureView{Reason: "the agent was started with --nice 5"}},

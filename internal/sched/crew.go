@@ -14,12 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// lookEvery is how often Watch looks: how long a crew may be first that moves
-	// many frames. On trial it looks every tryEvery, so that few frames wait for it.
-	lookEvery = 250 * time.Millisecond
-	tryEvery  = 25 * time.Millisecond
-)
+// lookEvery is how often Watch looks: how long a crew may be first that moves many
+// frames.
+const lookEvery = 250 * time.Millisecond
 
 // foremost is the place of a crew that goes first, before all that is not in real
 // time itself, and second that of the process's other threads then: Go's collector
@@ -54,8 +51,8 @@ type member struct {
 // usage is what a thread had since it began (/proc/PID/task/TID/schedstat; the
 // kernel's Documentation/scheduler/sched-stats.rst).
 type usage struct {
-	ran, waited time.Duration
-	woken       int
+	ran   time.Duration
+	woken int
 }
 
 // New returns a crew without threads, which are to have the given niceness, Rudest
@@ -125,34 +122,28 @@ func (c *Crew) Watch(ctx context.Context, tell func(first bool)) error {
 		return nil
 	}
 	defer c.leave()
-	look := time.NewTimer(lookEvery)
-	defer look.Stop()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-look.C:
+		case now := <-tick.C:
 			moved, err := c.look(now)
 			if err != nil {
 				return err
 			}
-			first, every := c.standing()
 			if moved {
-				tell(first)
+				tell(c.isFirst())
 			}
-			look.Reset(every)
 		}
 	}
 }
 
-// standing is where the crew is, and how often to look there.
-func (c *Crew) standing() (first bool, every time.Duration) {
+func (c *Crew) isFirst() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rule.trial {
-		return c.first, tryEvery
-	}
-	return c.first, lookEvery
+	return c.first
 }
 
 // look sees what the threads did, and moves them if that asks for another place.
@@ -182,20 +173,20 @@ func (m *member) look(l *look) bool {
 	}
 	l.busiest = max(l.busiest, is.ran-m.was.ran)
 	l.others -= is.ran - m.was.ran
-	l.waited += is.waited - m.was.waited
-	l.woken += is.woken - m.was.woken
+	l.woken = max(l.woken, is.woken-m.was.woken)
 	m.was = is
 	return true
 }
 
 // usage reads what the thread had.
 func (m *member) usage() (u usage, err error) {
-	var b [64]byte // three numbers
+	var b [64]byte // three numbers, of which the second is how long it waited
 	n, err := m.stat.ReadAt(b[:], 0)
 	if n == 0 {
 		return u, err
 	}
-	_, err = fmt.Sscan(string(b[:n]), &u.ran, &u.waited, &u.woken)
+	var waited time.Duration
+	_, err = fmt.Sscan(string(b[:n]), &u.ran, &waited, &u.woken)
 	return u, err
 }
 

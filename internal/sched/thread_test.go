@@ -44,7 +44,7 @@ func nices(but int) map[int]int {
 	return all
 }
 
-func nothing() error { return nil }
+func none() error { return nil }
 
 func begin(nice int) error { return New(nice).Join() }
 
@@ -54,7 +54,7 @@ func TestThreadGetsItsPlaceAndNoOtherDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := nices(0) // the main thread of a run before is still where it was put
-	own, others := placed(t, was+3, nothing)
+	own, others := placed(t, was+3, none)
 	if want := (stand{was + 3, unix.SCHED_BATCH}); own != want {
 		t.Errorf("got %+v, want %+v", own, want)
 	}
