@@ -61,7 +61,7 @@ var commandMasks = []struct {
 	{regexp.MustCompile(`(features +).*`), "${1}LIST"},
 	{regexp.MustCompile(`(index +)\d+`), "${1}N"},
 	{regexp.MustCompile(`(source_ports 8: ).*`), "${1}LIST"},
-	{regexp.MustCompile(`(?m)^( +(multi_queue|steady_flows|vnet_hdr|tso|uso|udp_segment|udp_gro|mmsg|ppoll|priority) +)(yes|no).*`), "${1}YES OR NO"},
+	{regexp.MustCompile(`(?m)^( +(multi_queue|steady_flows|vnet_hdr|tso|uso|udp_segment|udp_gro|mmsg|ppoll|priority|real_time) +)(yes|no).*`), "${1}YES OR NO"},
 	{regexp.MustCompile(`(?m)^( +(recv|send)_buffer +)\d+ bytes.*`), "${1}N bytes"},
 	{regexp.MustCompile(`(?m)^( +queues +)\d+, for \d+ lanes`), "${1}N, for N lanes"},
 	{regexp.MustCompile(`(?m)^WARNING: \S+ (is not in use|has \d+ of).*\n`), ""}, // what the kernel here does not have

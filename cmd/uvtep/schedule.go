@@ -64,9 +64,9 @@ func (t *trunk) realTime() featureView {
 	case t.nice >= 0:
 		return feat(false, fmt.Sprintf("the agent was started with --nice %d", t.nice))
 	case t.refused.Load() != nil:
-		return t.priority()
+		return feat(false, "it needs priority")
 	case why != nil:
 		return feat(false, *why)
 	}
-	return feat(t.first.Load(), "not now: it is for few frames at a time, but some")
+	return feat(t.first.Load(), "") // not always, and nothing is amiss then
 }

@@ -37,8 +37,8 @@ func TestRealTimeTellsWhyItIsNot(t *testing.T) {
 		want           featureView
 	}{
 		{"first", -5, nil, nil, true, featureView{Active: true}},
-		{"back", -5, nil, nil, false, featureView{Reason: "not now: it is for few frames at a time, but some"}},
-		{"no place at all", -5, &refused, nil, false, featureView{Reason: refused}},
+		{"back", -5, nil, nil, false, featureView{}},
+		{"no place at all", -5, &refused, nil, false, featureView{Reason: "it needs priority"}},
 		{"not this one", -5, nil, &never, false, featureView{Reason: never}},
 		{"not wished for", 5, nil, nil, false, featureView{Reason: "the agent was started with --nice 5"}},
 	}

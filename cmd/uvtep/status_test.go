@@ -316,6 +316,7 @@ func TestSilentAgentsAreWarnedOf(t *testing.T) {
 func TestWhatSomebodySwitchedOffIsNoWarning(t *testing.T) {
 	v := richLink()
 	v.Features["tso"] = featureView{Reason: "it needs vnet_hdr"}
+	v.Features["real_time"] = featureView{} // not needed now
 	v.RecvBuffer = bufferView{4194304, 212992, "operation not permitted"}
 	w := warner{}
 	w.refused(v)

@@ -18,7 +18,8 @@ func checkOffload(r *report, f *Facts) {
 	slices.Sort(names)
 	for _, name := range names {
 		x := f.Agent.Features[name]
-		if x.Active || f.Agent.Offload == "off" && (name == "tso" || name == "uso") {
+		rests := x.Reason == "" // there is nothing to be done about it
+		if x.Active || rests || f.Agent.Offload == "off" && (name == "tso" || name == "uso") {
 			continue
 		}
 		r.add(Note, "", "%s is not in use, which costs speed: %s", name, x.Reason)

@@ -234,6 +234,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		{"dhcpcd on all", func(f *Facts) { f.Programs = []hostnet.Running{program("/sbin/dhcpcd", "-b")} }, "warning tap-manager", "dhcpcd", ""},
 
 		{"a feature refused", func(f *Facts) { f.Agent.Features["udp_gro"] = Feature{Reason: "the kernel is too old"} }, "note offload", "udp_gro is not in use, which costs speed: the kernel is too old", ""},
+		{"a feature that is not needed now", func(f *Facts) { f.Agent.Features["real_time"] = Feature{} }, "", "", ""},
 		{"superframes off", func(f *Facts) { f.Agent.Offload, f.Agent.Features["tso"] = "off", Feature{Reason: "switched off"} }, "note offload", "switched off", "uvtep link set offload auto"},
 		{"no checksums, and UDP segmentation all the same", func(f *Facts) {
 			f.Checksums, f.Agent.Features = false, map[string]Feature{"udp_segment": {Active: true}}
