@@ -214,10 +214,15 @@ func TestWatchMovesTheCrewAndEndsWithItBack(t *testing.T) {
 	a := hire(t, c, func() {})
 	c.members[0].was.woken = 0 // so that it has been woken
 	told, end := make(chan bool, 10), make(chan error)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	go func() { end <- c.Watch(ctx, func(first bool) { told <- first }) }()
-	if first := <-told; !first {
-		t.Error("told that the crew is back, want first")
+	select {
+	case first := <-told:
+		if !first {
+			t.Error("told that the crew is back, want first")
+		}
+	case <-ctx.Done():
+		t.Fatal("the crew is not moved")
 	}
 	stands(t, "first", a.tid, foremost)
 	cancel()
