@@ -12,8 +12,7 @@ import (
 type schedule struct {
 	crew    *sched.Crew
 	refused atomic.Pointer[string] // why they have not the one wished for
-	first   atomic.Bool            // they go before all others
-	never   atomic.Pointer[string] // why they never will
+	never   atomic.Pointer[string] // why they never go first
 }
 
 // begin gives the calling goroutine of the data path its place.
@@ -31,7 +30,6 @@ func (t *trunk) begin() {
 // hurry has the data path go first while it has few frames, until ctx ends.
 func (t *trunk) hurry(ctx context.Context) error {
 	err := t.crew.Watch(ctx, func(first bool) {
-		t.first.Store(first)
 		if first {
 			t.log.Debug().Msg("data path goes first, in real time, while it has few frames")
 			return
@@ -68,5 +66,5 @@ func (t *trunk) realTime() featureView {
 	case why != nil:
 		return feat(false, *why)
 	}
-	return feat(t.first.Load(), "") // not always, and nothing is amiss then
+	return feat(t.crew.First(), "") // not always, and nothing is amiss then
 }

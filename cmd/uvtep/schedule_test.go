@@ -2,6 +2,8 @@ package main
 
 import (
 	"testing"
+
+	"github.com/uvtep/uvtep/internal/sched"
 )
 
 func TestPriorityTellsWhyItIsNotTheOneWishedFor(t *testing.T) {
@@ -33,21 +35,18 @@ func TestRealTimeTellsWhyItIsNot(t *testing.T) {
 		name           string
 		nice           int
 		refused, never *string
-		first          bool
 		want           featureView
 	}{
-		{"first", -5, nil, nil, true, featureView{Active: true}},
-		{"back", -5, nil, nil, false, featureView{}},
-		{"no place at all", -5, &refused, nil, false, featureView{Reason: "it needs priority"}},
-		{"not this one", -5, nil, &never, false, featureView{Reason: never}},
-		{"not wished for", 5, nil, nil, false, featureView{Reason: "the agent was started with --nice 5"}},
+		{"back", -5, nil, nil, featureView{}},
+		{"no place at all", -5, &refused, nil, featureView{Reason: "it needs priority"}},
+		{"not this one", -5, nil, &never, featureView{Reason: never}},
+		{"not wished for", 5, nil, nil, featureView{Reason: "the agent was started with --nice 5"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := &trunk{agent: &agent{runFlags: &runFlags{nice: tt.nice}}}
+			p := &trunk{agent: &agent{runFlags: &runFlags{nice: tt.nice}}, schedule: schedule{crew: sched.New(tt.nice)}}
 			p.refused.Store(tt.refused)
 			p.never.Store(tt.never)
-			p.first.Store(tt.first)
 			if got := p.realTime(); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}

@@ -34,9 +34,8 @@ type Crew struct {
 
 	mu      sync.Mutex
 	members []*member // guarded by mu, as all below
-	first   bool      // they go before all others
 	astray  bool      // another thread may have begun in the place of a moment ago
-	rule    rule
+	rule    rule      // which says whether they go first
 	looked  time.Time
 	process time.Duration // processor time that the process had then
 }
@@ -108,7 +107,7 @@ func (c *Crew) enroll() error {
 		return nil
 	}
 	c.members = append(c.members, m)
-	if c.first {
+	if c.rule.first {
 		return c.place(m)
 	}
 	return nil
@@ -134,16 +133,17 @@ func (c *Crew) Watch(ctx context.Context, tell func(first bool)) error {
 				return err
 			}
 			if moved {
-				tell(c.isFirst())
+				tell(c.First())
 			}
 		}
 	}
 }
 
-func (c *Crew) isFirst() bool {
+// First reports whether the crew goes first now.
+func (c *Crew) First() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.first
+	return c.rule.first
 }
 
 // look sees what the threads did, and moves them if that asks for another place.
@@ -154,13 +154,14 @@ func (c *Crew) look(now time.Time) (moved bool, err error) {
 	l := look{took: now.Sub(c.looked), others: process - c.process}
 	c.looked, c.process = now, process
 	c.members = slices.DeleteFunc(c.members, func(m *member) bool { return !m.look(&l) })
-	if first := c.rule.next(l); first != c.first {
-		return true, c.move(first)
+	was := c.rule.first
+	if c.rule.next(l) != was {
+		return true, c.move()
 	}
-	if c.first || c.astray {
+	if was || c.astray {
 		c.rest()
 	}
-	c.astray = c.first
+	c.astray = was
 	return false, nil
 }
 
@@ -199,10 +200,10 @@ func processTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// move has all go first, or back among the others. When that is refused all are
-// where they were.
-func (c *Crew) move(first bool) error {
-	c.first, c.astray = first, true
+// move has all go where the rule says. When that is refused all are back among the
+// others.
+func (c *Crew) move() error {
+	c.astray = true
 	for _, m := range c.members {
 		if err := c.place(m); err != nil {
 			c.back()
@@ -215,7 +216,7 @@ func (c *Crew) move(first bool) error {
 
 // back has all go back among the others, which nobody refuses.
 func (c *Crew) back() {
-	c.first, c.astray, c.rule = false, true, rule{}
+	c.astray, c.rule = true, rule{}
 	for _, m := range c.members {
 		_ = c.place(m)
 	}
@@ -226,7 +227,7 @@ func (c *Crew) back() {
 func (c *Crew) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.first {
+	if c.rule.first {
 		c.back()
 	}
 }
@@ -234,7 +235,7 @@ func (c *Crew) leave() {
 // place puts a thread where the crew is. One that has ended is no error.
 func (c *Crew) place(m *member) error {
 	at := attr{policy: unix.SCHED_BATCH, nice: c.nice}
-	if c.first {
+	if c.rule.first {
 		at = foremost
 	}
 	if err := at.give(m.tid); !errors.Is(err, unix.ESRCH) {
@@ -248,7 +249,7 @@ func (c *Crew) place(m *member) error {
 // the thread that made them.
 func (c *Crew) rest() {
 	from, to := second, c.base
-	if c.first {
+	if c.rule.first {
 		from, to = to, from
 	}
 	list, err := os.ReadDir("/proc/self/task")

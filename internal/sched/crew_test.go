@@ -101,7 +101,8 @@ func (c *Crew) moves(t *testing.T, first bool) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.move(first); err != nil {
+	c.rule = rule{first: first}
+	if err := c.move(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -146,7 +147,6 @@ func TestThreadsAstrayAreFetched(t *testing.T) {
 		}
 	}
 	c.moves(t, true)
-	c.rule = rule{first: true}
 	astray := bystander(t, normal)
 	sees()
 	stands(t, "begun as before, first", astray, second)
@@ -197,14 +197,15 @@ func TestCrewThatMayNotGoFirstStaysWhereItIs(t *testing.T) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		err <- c.move(true)
+		c.rule = rule{first: true}
+		err <- c.move()
 	}()
 	if got := <-err; !errors.Is(got, unix.EPERM) {
 		t.Fatalf("got %v, want that it is not permitted", got)
 	}
 	stands(t, "of the crew", a.tid, batch)
 	stands(t, "of the process", other, normal)
-	if c.first {
+	if c.First() {
 		t.Error("the crew says that it is first")
 	}
 }
@@ -248,7 +249,6 @@ func TestCrewThatIsNotToBeRudeIsNotWatched(t *testing.T) {
 func TestCrewOfABusyProcessIsNotFirst(t *testing.T) {
 	c := newCrew(t)
 	a := hire(t, c, func() {})
-	c.rule = rule{first: true}
 	c.moves(t, true)
 	c.looked, c.process = time.Now().Add(-time.Second), processTime()-900*time.Millisecond
 	if moved, err := c.look(time.Now()); !moved || err != nil {
