@@ -154,15 +154,7 @@ func (c *Crew) look(now time.Time) (moved bool, err error) {
 	l := look{took: now.Sub(c.looked), others: process - c.process}
 	c.looked, c.process = now, process
 	c.members = slices.DeleteFunc(c.members, func(m *member) bool { return !m.look(&l) })
-	was := c.rule.first
-	if c.rule.next(l) != was {
-		return true, c.move()
-	}
-	if was || c.astray {
-		c.rest()
-	}
-	c.astray = was
-	return false, nil
+	return c.follow(c.rule.next(l))
 }
 
 // look adds what the thread did to l. False: it has ended.
@@ -200,23 +192,29 @@ func processTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// move has all go where the rule says. When that is refused all are back among the
+// follow has all go where a rule says. When that is refused they are back among the
 // others.
-func (c *Crew) move() error {
-	c.astray = true
-	for _, m := range c.members {
-		if err := c.place(m); err != nil {
-			c.back()
-			return err
+func (c *Crew) follow(to rule) (moved bool, err error) {
+	was := c.rule
+	c.rule = to
+	if to.first != was.first {
+		for _, m := range c.members {
+			if err := c.place(m); err != nil {
+				c.back()
+				return false, err
+			}
 		}
 	}
-	c.rest()
-	return nil
+	if was.second || to.second || c.astray {
+		c.rest()
+	}
+	c.astray = was.second
+	return to.first != was.first, nil
 }
 
 // back has all go back among the others, which nobody refuses.
 func (c *Crew) back() {
-	c.astray, c.rule = true, rule{}
+	c.rule = rule{}
 	for _, m := range c.members {
 		_ = c.place(m)
 	}
@@ -249,7 +247,7 @@ func (c *Crew) place(m *member) error {
 // the thread that made them.
 func (c *Crew) rest() {
 	from, to := second, c.base
-	if c.rule.first {
+	if c.rule.second {
 		from, to = to, from
 	}
 	list, err := os.ReadDir("/proc/self/task")

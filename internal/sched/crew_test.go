@@ -101,8 +101,7 @@ func (c *Crew) moves(t *testing.T, first bool) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rule = rule{first: first}
-	if err := c.move(); err != nil {
+	if _, err := c.follow(rule{first: first, second: first}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -197,8 +196,8 @@ func TestCrewThatMayNotGoFirstStaysWhereItIs(t *testing.T) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.rule = rule{first: true}
-		err <- c.move()
+		_, ferr := c.follow(rule{first: true, second: true})
+		err <- ferr
 	}()
 	if got := <-err; !errors.Is(got, unix.EPERM) {
 		t.Fatalf("got %v, want that it is not permitted", got)
@@ -246,15 +245,23 @@ func TestCrewThatIsNotToBeRudeIsNotWatched(t *testing.T) {
 	}
 }
 
-func TestCrewOfABusyProcessIsNotFirst(t *testing.T) {
+// The collector at work on large tables would take every processor from everybody.
+func TestTheRestOfABusyProcessIsNotSecond(t *testing.T) {
 	c := newCrew(t)
 	a := hire(t, c, func() {})
+	other := bystander(t, normal)
 	c.moves(t, true)
 	c.looked, c.process = time.Now().Add(-time.Second), processTime()-900*time.Millisecond
-	if moved, err := c.look(time.Now()); !moved || err != nil {
-		t.Errorf("got moved %v, error %v; want that it moved", moved, err)
+	if moved, err := c.look(time.Now()); moved || err != nil {
+		t.Errorf("got moved %v, error %v; want neither", moved, err)
 	}
-	stands(t, "of the crew", a.tid, batch)
+	stands(t, "of the crew", a.tid, foremost)
+	stands(t, "of the process", other, normal)
+	c.looked = time.Now().Add(-5 * time.Second)
+	if moved, err := c.look(time.Now()); moved || err != nil {
+		t.Errorf("got moved %v, error %v; want neither", moved, err)
+	}
+	stands(t, "of the process, no longer busy", other, second)
 }
 
 // What the kernel counts is what the threads did.

@@ -8,8 +8,8 @@
 // is idle; and Go's collector has to stop threads of the data path that wait
 // for others of the process, which wait for a processor themselves. So while there are
 // few frames the crew goes first: in real time, before everything else on
-// the host, and right after it the rest of the process. Crew.Watch decides that
-// (rule.go) by what the kernel counts of each thread.
+// the host, and right after it the rest of the process, unless that has much to do.
+// Crew.Watch decides that (rule.go) by what the kernel counts of each thread.
 //
 // With many frames it would cut short those who send them at each one. And a thread in
 // real time is woken where it ran last, not beside its waker, which takes longer where

@@ -32,27 +32,29 @@ func (l look) over(work, woken int) bool {
 	return l.busiest*time.Duration(work) > l.took || time.Duration(l.woken)*time.Second > l.took*time.Duration(woken)
 }
 
-// rule decides when a crew goes first. The zero rule has not yet.
+// rule decides when a crew goes first, and when the rest of its process comes second.
+// The zero rule has neither.
 type rule struct {
-	first bool
-	wait  time.Duration // until it may go first, after many frames
-	still time.Duration // since there were any
+	first, second bool
+	wait          time.Duration // until the crew may go first, after many frames
+	still         time.Duration // since there were any
 }
 
-// next takes a look, and decides for the time until the next one.
-func (r *rule) next(l look) (first bool) {
+// next takes a look, and returns what holds until the next one.
+func (r rule) next(l look) rule {
 	r.still += l.took
 	if l.woken > 0 {
 		r.still = 0
 	}
 	r.wait = max(r.wait-l.took, 0)
 	switch {
-	case l.others*tooMuch > l.took, l.over(muchWork, often):
+	case l.over(muchWork, often):
 		r.first, r.wait = false, calm
 	case r.first:
 		r.first = r.still < idle
 	default:
 		r.first = r.still == 0 && r.wait == 0 && !l.over(littleWork, seldom)
 	}
-	return r.first
+	r.second = r.first && l.others*tooMuch <= l.took
+	return r
 }

@@ -28,7 +28,7 @@ func TestCrewGoesFirstForFewFrames(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		looks [][]look
-		want  bool
+		want  bool // first, and the rest second
 	}{
 		{"no frames", [][]look{{nothing}}, false},
 		{"few frames", [][]look{{few}}, true},
@@ -37,12 +37,10 @@ func TestCrewGoesFirstForFewFrames(t *testing.T) {
 		{"many wake-ups", [][]look{{waking}}, false},
 		{"rather much work", [][]look{{more}}, false},
 		{"rather many wake-ups", [][]look{{oftener}}, false},
-		{"the rest of the process is busy", [][]look{{other}}, false},
 		{"first, then rather much work", [][]look{{few, more}}, true},
 		{"first, then rather many wake-ups", [][]look{{few, oftener}}, true},
 		{"first, then much work", [][]look{{few, work}}, false},
 		{"first, then many wake-ups", [][]look{{few, waking}}, false},
-		{"first, then the rest of the process is busy", [][]look{{few, other}}, false},
 		{"many frames a moment ago", [][]look{{work}, during(few, calm-lookEvery)}, false},
 		{"many frames some time ago", [][]look{{work}, during(few, calm)}, true},
 		{"many frames twice", [][]look{{work}, during(few, calm-lookEvery), {work}, during(few, calm-lookEvery)}, false},
@@ -51,15 +49,38 @@ func TestCrewGoesFirstForFewFrames(t *testing.T) {
 		{"first, and a frame now and then", [][]look{{few}, during(nothing, idle-lookEvery), {few}, during(nothing, idle-lookEvery)}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var r rule
-			got := false
-			for _, ls := range tt.looks {
-				for _, l := range ls {
-					got = r.next(l)
-				}
+			r := after(tt.looks...)
+			if r.first != tt.want || r.second != tt.want {
+				t.Errorf("got first %v, second %v; want both %v", r.first, r.second, tt.want)
 			}
-			if got != tt.want {
-				t.Errorf("got first %v, want %v", got, tt.want)
+		})
+	}
+}
+
+func after(looks ...[]look) (r rule) {
+	for _, ls := range looks {
+		for _, l := range ls {
+			r = r.next(l)
+		}
+	}
+	return r
+}
+
+func TestABusyProcessIsNotSecondToItsCrew(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		looks         []look
+		first, second bool
+	}{
+		{"busy from the start", []look{other}, true, false},
+		{"busy later", []look{few, other}, true, false},
+		{"no longer busy", []look{other, few}, true, true},
+		{"busy, with many frames", []look{{took: lookEvery, busiest: work.busiest, woken: 100, others: other.others}}, false, false},
+		{"busy, without frames", []look{{took: lookEvery, others: other.others}}, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if r := after(tt.looks); r.first != tt.first || r.second != tt.second {
+				t.Errorf("got first %v, second %v; want %v, %v", r.first, r.second, tt.first, tt.second)
 			}
 		})
 	}
