@@ -181,7 +181,8 @@ func (g *great) churn(b *testing.B, rate int) {
 }
 
 // frames reports how long frames were on their way while a population, if it is
-// not nil, changes so many times a second.
+// not nil, changes so many times a second; the same without the time in which the
+// machine kept the data path's thread from running, where the kernel can tell that.
 func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name string) {
 	if p != nil {
 		end := p.churn(g.ctx, rate)
@@ -190,14 +191,34 @@ func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name s
 			must(b, err)
 		}()
 	}
-	took, lost, err := f.delays(g.ctx, streamEvery, framesTime)
+	trace, untraced := lab.TraceSchedule(ofTheDataPath(b, g.host))
+	ps, lost, err := f.passages(g.ctx, streamEvery, framesTime)
 	must(b, err)
+	took := make([]time.Duration, len(ps))
+	for i, p := range ps {
+		took[i] = p.took()
+	}
+	g.waits(b, took, name)
+	b.ReportMetric(float64(lost), name+"lost")
+	if untraced != nil {
+		b.Logf("not told what of it is the machine's: %v", untraced)
+		return
+	}
+	schedule, err := trace.End()
+	must(b, err)
+	for i, p := range ps {
+		took[i] = p.took() - schedule.Withheld(p.left, p.came)
+	}
+	g.waits(b, took, name+"own-")
+}
+
+// waits reports how long frames took, which it sorts.
+func (g *great) waits(b *testing.B, took []time.Duration, name string) {
 	b.ReportMetric(float64(stops(took, aStop))*float64(time.Minute)/float64(framesTime), name+"stops/min")
 	slices.Sort(took)
 	b.ReportMetric(micro(share(took, 0.5)), name+"p50-µs")
 	b.ReportMetric(micro(share(took, 0.999)), name+"p999-µs")
 	b.ReportMetric(micro(share(took, 1)), name+"max-µs")
-	b.ReportMetric(float64(lost), name+"lost")
 }
 
 func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

@@ -141,9 +141,16 @@ func newStamped(t testing.TB, a *asker, from *lab.Host, to ether.Addr, at *lab.H
 	return s
 }
 
-// delays sends a frame every so often for a while, and returns how long each was
-// on its way, in their order, and how many did not come.
-func (s *stamped) delays(ctx context.Context, every, while time.Duration) (took []time.Duration, lost int, err error) {
+// passage is a frame's way from the TAP to the other host.
+type passage struct {
+	left, came time.Time
+}
+
+func (p passage) took() time.Duration { return p.came.Sub(p.left) }
+
+// passages sends a frame every so often for a while, and returns those that came, in
+// their order, and how many did not.
+func (s *stamped) passages(ctx context.Context, every, while time.Duration) (ps []passage, lost int, err error) {
 	n := int(while / every)
 	left, came := make([]time.Time, n), make([]time.Time, n)
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*while, errors.New("not all frames passed the TAP"))
@@ -168,9 +175,9 @@ func (s *stamped) delays(ctx context.Context, every, while time.Duration) (took 
 			lost++
 			continue
 		}
-		took = append(took, came[i].Sub(left[i]))
+		ps = append(ps, passage{left[i], came[i]})
 	}
-	return took, lost, nil
+	return ps, lost, nil
 }
 
 // send sends numbered frames.

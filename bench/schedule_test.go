@@ -105,6 +105,16 @@ type place struct {
 func places(t *testing.T, h *lab.Host) map[place]int {
 	t.Helper()
 	count := map[place]int{}
+	for _, p := range threads(t, h) {
+		count[p]++
+	}
+	return count
+}
+
+// threads is where each of an agent's threads is.
+func threads(t testing.TB, h *lab.Host) map[int]place {
+	t.Helper()
+	is := map[int]place{}
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", h.Agent.PID))
 	must(t, err)
 	for _, e := range tasks {
@@ -113,8 +123,19 @@ func places(t *testing.T, h *lab.Host) map[place]int {
 		at, err := unix.SchedGetAttr(tid, 0)
 		if !errors.Is(err, unix.ESRCH) { // it has ended
 			must(t, err)
-			count[place{int(at.Policy), int(at.Nice), int(at.Priority)}]++
+			is[tid] = place{int(at.Policy), int(at.Nice), int(at.Priority)}
 		}
 	}
-	return count
+	return is
+}
+
+// ofTheDataPath are an agent's threads that carry frames.
+func ofTheDataPath(t testing.TB, h *lab.Host) (tids []int) {
+	t.Helper()
+	for tid, p := range threads(t, h) {
+		if p.policy == unix.SCHED_FIFO || p.policy == unix.SCHED_BATCH {
+			tids = append(tids, tid)
+		}
+	}
+	return tids
 }
