@@ -160,7 +160,6 @@ type turn struct {
 type stay struct {
 	from, to time.Time
 	cpu      int
-	waiting  bool
 }
 
 // schedules is the state of reading a trace.
@@ -270,7 +269,7 @@ func (s *schedules) moves(at time.Time, tid int, to state, c int) {
 		return
 	}
 	if t.state != sleeps {
-		t.stays = append(t.stays, stay{t.since, at, t.cpu, t.state == waits})
+		t.stays = append(t.stays, stay{t.since, at, t.cpu})
 	}
 	t.since, t.state, t.cpu = at, to, c
 }
@@ -306,7 +305,7 @@ func (t turn) within(st stay) withheld {
 	if st.to.Before(w.to) {
 		w.to = st.to
 	}
-	if t.idle && st.waiting {
+	if t.idle {
 		w.part = w.to.Sub(w.from)
 	} else {
 		w.part = share(t.stolen, w.to.Sub(w.from), t.to.Sub(t.from))

@@ -34,6 +34,12 @@ func TestScheduleTellsWhatTheMachineWithheld(t *testing.T) {
              tap-5       [000] d..2.   100.018000: sched_stat_runtime: comm=tap pid=5 runtime=18000000 [ns]
              tap-5       [000] d..2.   100.018000: sched_switch: prev_comm=tap prev_pid=5 prev_prio=120 prev_state=R+ ==> next_comm=a thread next_pid=7 next_prio=97
 `, ms(0), ms(20), 0},
+		{"one that fetches the thread from a processor that sleeps on",
+			`             tap-5       [000] d..4.   100.012000: sched_migrate_task: comm=a thread pid=7 prio=97 orig_cpu=1 dest_cpu=0
+             tap-5       [000] d..2.   100.018000: sched_stat_runtime: comm=tap pid=5 runtime=18000000 [ns]
+             tap-5       [000] d..2.   100.018000: sched_switch: prev_comm=tap prev_pid=5 prev_prio=120 prev_state=R+ ==> next_comm=a thread next_pid=7 next_prio=97
+          <idle>-0       [001] d..2.   100.019000: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=x next_pid=9 next_prio=120
+`, ms(0), ms(20), 2 * time.Millisecond},
 		{"a stolen processor that somebody else has",
 			`             tap-5       [000] d..4.   100.010000: sched_migrate_task: comm=a thread pid=7 prio=97 orig_cpu=1 dest_cpu=0
              tap-5       [000] d..2.   100.010000: sched_stat_runtime: comm=tap pid=5 runtime=10000000 [ns]
