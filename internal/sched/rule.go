@@ -9,8 +9,8 @@ const (
 	// beside who asks for an answer. Nor is one first whose process takes more
 	// than 1/tooMuch of a processor for other things: what goes first takes from
 	// everybody.
-	littleWork, seldom = 12, 3000
-	muchWork, often    = 8, 4500
+	littleWork, seldom = 6, 3000
+	muchWork, often    = 4, 4500
 	tooMuch            = 2
 	// A crew that had many frames stays among the others for calm, so that it is not
 	// first whenever a transfer pauses; one that has none stays first for idle.

@@ -9,8 +9,8 @@ import (
 var (
 	nothing = look{took: lookEvery}
 	few     = look{took: lookEvery, busiest: time.Millisecond, woken: 100}
-	more    = look{took: lookEvery, busiest: lookEvery / 10, woken: 900}
-	work    = look{took: lookEvery, busiest: lookEvery / 7, woken: 100}
+	more    = look{took: lookEvery, busiest: lookEvery / 5, woken: 900}
+	work    = look{took: lookEvery, busiest: lookEvery / 3, woken: 100}
 	waking  = look{took: lookEvery, busiest: time.Millisecond, woken: 2000}
 	oftener = look{took: lookEvery, busiest: time.Millisecond, woken: 900}
 	other   = look{took: lookEvery, busiest: time.Millisecond, woken: 100, others: lookEvery * 3 / 4}
