@@ -90,6 +90,7 @@ var scaleTables = []scaleTable{
 	{"a frame's way, µs; in brackets beside changes that the agent does not follow", "Scale/", []string{"/churn=0", "/churn=200", "/churn=1000"}, []column{
 		{"p50-µs", "median"}, {"noise-p50-µs", "(median)"}, {"p999-µs", "p99.9"}, {"noise-p999-µs", "(p99.9)"},
 		{"max-µs", "the last"}, {"noise-max-µs", "(the last)"}, {"stops/min", "waits over 1 ms a minute"}, {"noise-stops/min", "(waits)"},
+		{"own-stops/min", "without the machine's part"}, {"noise-own-stops/min", "(without)"}, {"own-max-µs", "the last, without"}, {"noise-own-max-µs", "(the last, without)"},
 		{"lost", "lost"}, {"noise-lost", "(lost)"}}},
 	{"tables", "ScaleChange/", []string{""}, []column{{"ns/op", "a change, ns"}, {"B/op", "bytes allocated"}}},
 	{"tables", "ScaleLookup/", []string{""}, []column{{"ns/op", "a lookup, ns"}}},
