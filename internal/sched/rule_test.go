@@ -9,7 +9,7 @@ import (
 var (
 	nothing = look{took: lookEvery}
 	few     = look{took: lookEvery, busiest: time.Millisecond, woken: 100}
-	more    = look{took: lookEvery, busiest: lookEvery / 5, woken: 900}
+	more    = look{took: lookEvery, busiest: lookEvery / 5, woken: 100}
 	work    = look{took: lookEvery, busiest: lookEvery / 3, woken: 100}
 	waking  = look{took: lookEvery, busiest: time.Millisecond, woken: 2000}
 	oftener = look{took: lookEvery, busiest: time.Millisecond, woken: 900}
