@@ -191,8 +191,12 @@ func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name s
 			must(b, err)
 		}()
 	}
-	trace, untraced := lab.TraceSchedule(ofTheDataPath(b, g.host))
+	var schedule *lab.Schedule
+	trace, untold := lab.TraceSchedule(ofTheDataPath(b, g.host))
 	ps, lost, err := f.passages(g.ctx, streamEvery, framesTime)
+	if untold == nil {
+		schedule, untold = trace.End()
+	}
 	must(b, err)
 	took := make([]time.Duration, len(ps))
 	for i, p := range ps {
@@ -200,12 +204,10 @@ func (g *great) frames(b *testing.B, f *stamped, p *population, rate int, name s
 	}
 	g.waits(b, took, name)
 	b.ReportMetric(float64(lost), name+"lost")
-	if untraced != nil {
-		b.Logf("not told what of it is the machine's: %v", untraced)
+	if untold != nil {
+		b.Logf("not told what of it is the machine's: %v", untold)
 		return
 	}
-	schedule, err := trace.End()
-	must(b, err)
 	for i, p := range ps {
 		took[i] = p.took() - schedule.Withheld(p.left, p.came)
 	}

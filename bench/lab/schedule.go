@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"sort"
 	"strconv"
 	"strings"
@@ -20,8 +21,8 @@ import (
 
 const (
 	tracefs = "/sys/kernel/tracing"
-	// traceSpace is room for what each processor does in a quarter of a minute, KiB.
-	traceSpace = 128 << 10
+	// traceSpace is room for what two busy processors do in a quarter of a minute, KiB.
+	traceSpace = 256 << 10
 )
 
 // ScheduleTrace has the kernel write down what its processors do
@@ -33,17 +34,18 @@ type ScheduleTrace struct {
 
 // TraceSchedule begins a trace that tells about some threads. It needs root and tracefs.
 func TraceSchedule(tids []int) (*ScheduleTrace, error) {
-	t := &ScheduleTrace{filepath.Join(tracefs, "instances", fmt.Sprintf("uvtep-%d", os.Getpid())), tids}
-	if err := os.Mkdir(t.dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp(filepath.Join(tracefs, "instances"), "uvtep-")
+	if err != nil {
 		return nil, fmt.Errorf("trace the scheduler: %w", err)
 	}
+	t := &ScheduleTrace{dir, tids}
 	var ours []string
 	for _, tid := range tids {
 		ours = append(ours, fmt.Sprintf("pid==%d", tid))
 	}
 	for _, set := range []struct{ file, value string }{
 		{"trace_clock", "tai"},
-		{"buffer_size_kb", strconv.Itoa(traceSpace)},
+		{"buffer_size_kb", strconv.Itoa(traceSpace / runtime.NumCPU())},
 		{"events/sched/sched_waking/filter", strings.Join(ours, "||")},
 		{"events/sched/sched_migrate_task/filter", strings.Join(ours, "||")},
 		{"events/sched/sched_waking/enable", "1"},
@@ -109,6 +111,7 @@ func aheadOfUTC() (time.Duration, error) {
 // often.
 type Schedule struct {
 	TID      int
+	stays    []stay
 	withheld []withheld
 }
 
@@ -221,7 +224,8 @@ func readSchedule(r io.Reader, tids []int, ahead time.Duration) (*Schedule, erro
 	if t := s.threads[best.TID]; t == nil || len(t.stays) == 0 {
 		return nil, errors.New("the trace of the scheduler has no thread that runs")
 	}
-	best.withheld = s.withheld(s.threads[best.TID])
+	best.stays = s.threads[best.TID].stays
+	best.withheld = s.withheld(best.stays)
 	return best, nil
 }
 
@@ -275,9 +279,9 @@ func (s *schedules) moves(at time.Time, tid int, to state, c int) {
 }
 
 // withheld finds when the processors where a thread was to run did not.
-func (s *schedules) withheld(t *thread) (ws []withheld) {
+func (s *schedules) withheld(stays []stay) (ws []withheld) {
 	next := map[int]int{} // turn of each processor
-	for _, st := range t.stays {
+	for _, st := range stays {
 		c := s.cpus[st.cpu]
 		if c == nil {
 			continue

@@ -1,9 +1,15 @@
 package lab
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Thread 7, woken on processor 1.
@@ -77,5 +83,53 @@ func TestScheduleTellsWhatTheMachineWithheld(t *testing.T) {
 func TestScheduleNeedsAThreadThatRuns(t *testing.T) {
 	if _, err := readSchedule(strings.NewReader(traceHead), []int{6}, 0); err == nil {
 		t.Error("no error for a thread that did not run")
+	}
+}
+
+func TestScheduleOfAThreadThatRuns(t *testing.T) {
+	needRoot(t)
+	tids, end := make(chan int), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // and not unlocked
+		tids <- unix.Gettid()
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				_ = unix.Nanosleep(&unix.Timespec{Nsec: 1_000_000}, nil)
+			}
+		}
+	}()
+	tid := <-tids
+	defer close(end)
+	trace, err := TraceSchedule([]int{os.Getpid(), tid})
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("this kernel has no tracefs")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now()
+	for time.Since(from) < 100*time.Millisecond { // in which the other sleeps most of the time
+	}
+	to := time.Now()
+	s, err := trace.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.TID != tid {
+		t.Errorf("got thread %d, want %d", s.TID, tid)
+	}
+	if len(s.stays) < 20 {
+		t.Errorf("it had a processor or waited for one %d times, want some 90", len(s.stays))
+	}
+	for _, st := range s.stays {
+		if st.from.Before(from.Add(-time.Second)) || st.to.After(to.Add(time.Second)) {
+			t.Fatalf("%v to %v is not within %v to %v", st.from, st.to, from, to)
+		}
+	}
+	if _, err := os.Stat(trace.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the trace is still there: %v", err)
 	}
 }
