@@ -1,8 +1,6 @@
 package fdb
 
 import (
-	"net/netip"
-
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/internal/snapmap"
 )
@@ -14,6 +12,7 @@ type Editor struct {
 	members  *snapmap.Editor[member, int]
 	targets  *snapmap.Editor[target, int]
 	sources  *snapmap.Editor[source, int]
+	pairs    *snapmap.Editor[pair, int]
 	floods   *snapmap.Editor[encap.VNI, VTEPs]
 }
 
@@ -27,6 +26,7 @@ func (t *Table) Edit() *Editor {
 		members:  t.members.Edit(),
 		targets:  t.targets.Edit(),
 		sources:  t.sources.Edit(),
+		pairs:    t.pairs.Edit(),
 		floods:   t.floods.Edit(),
 	}
 }
@@ -47,6 +47,7 @@ func (e *Editor) Table() *Table {
 		members:  e.members.Map(),
 		targets:  e.targets.Map(),
 		sources:  e.sources.Map(),
+		pairs:    e.pairs.Map(),
 		floods:   e.floods.Map(),
 	}
 }
@@ -76,9 +77,7 @@ func (e *Editor) AddVTEP(vni encap.VNI, v *VTEP) bool {
 	if count(e.targets, target{vni, v.To}, +1) == 1 {
 		e.flood(vni, v)
 	}
-	for _, a := range v.addrs() {
-		count(e.sources, source{vni, a}, +1)
-	}
+	e.address(vni, v, +1)
 	return true
 }
 
@@ -94,18 +93,16 @@ func (e *Editor) RemoveVTEP(vni encap.VNI, v *VTEP) {
 	if count(e.targets, target{vni, v.To}, -1) == 0 {
 		e.unflood(vni, v)
 	}
-	for _, a := range v.addrs() {
-		count(e.sources, source{vni, a}, -1)
-	}
+	e.address(vni, v, -1)
 }
 
-// addrs are the addresses of v that datagrams may come from.
-func (v *VTEP) addrs() []netip.Addr {
-	addrs := []netip.Addr{v.To.Addr()}
+// address counts the addresses of v that datagrams may come from.
+func (e *Editor) address(vni encap.VNI, v *VTEP, by int) {
+	count(e.sources, source{vni, v.To.Addr()}, by)
 	if usable(v.Alt) {
-		addrs = append(addrs, v.Alt)
+		count(e.sources, source{vni, v.Alt}, by)
+		count(e.pairs, pairOf(vni, v.To.Addr(), v.Alt), by)
 	}
-	return addrs
 }
 
 // count adds by to the number under k and returns it; at zero k is removed.

@@ -38,6 +38,10 @@ func (n *naive) accepts(vni encap.VNI, src netip.Addr) bool {
 	return slices.ContainsFunc(n.added, func(x naiveVTEP) bool { return x.vni == vni && x.v.Owns(src) })
 }
 
+func (n *naive) together(vni encap.VNI, a, b netip.Addr) bool {
+	return slices.ContainsFunc(n.added, func(x naiveVTEP) bool { return x.vni == vni && x.v.Owns(a) && x.v.Owns(b) })
+}
+
 func (n *naive) targets(vni encap.VNI) []string {
 	var to []netip.AddrPort
 	for _, x := range n.added {
@@ -63,12 +67,15 @@ type world struct{ *rand.Rand }
 
 func (w world) key() Key { return Key{encap.VNI(w.IntN(3)), mac(byte(w.IntN(60)))} }
 
-func (w world) addr() netip.Addr {
-	return []netip.Addr{
-		netip.AddrFrom4([4]byte{192, 0, 2, byte(w.IntN(12))}),
-		netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(w.IntN(12))}),
-	}[w.IntN(2)]
-}
+// addrs are all addresses.
+var addrs = func() (all []netip.Addr) {
+	for i := range byte(12) {
+		all = append(all, netip.AddrFrom4([4]byte{192, 0, 2, i}), netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: i}))
+	}
+	return all
+}()
+
+func (w world) addr() netip.Addr { return addrs[w.IntN(len(addrs))] }
 
 func (w world) vtep() *VTEP {
 	v := &VTEP{To: netip.AddrPortFrom(w.addr(), uint16(4789+w.IntN(2)))}
@@ -117,13 +124,13 @@ func differences(t *Table, n *naive) string {
 		if got, want := texts(to), n.targets(vni); !slices.Equal(got, want) {
 			return fmt.Sprintf("VTEPs(%d) (-got +want):\n%s", vni, cmp.Diff(got, want))
 		}
-		for i := range byte(12) {
-			for _, a := range []netip.Addr{
-				netip.AddrFrom4([4]byte{192, 0, 2, i}),
-				netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: i}),
-			} {
-				if got, want := t.Accepts(vni, a), n.accepts(vni, a); got != want {
-					return fmt.Sprintf("Accepts(%d, %v) = %v, want %v", vni, a, got, want)
+		for i, a := range addrs {
+			if got, want := t.Accepts(vni, a), n.accepts(vni, a); got != want {
+				return fmt.Sprintf("Accepts(%d, %v) = %v, want %v", vni, a, got, want)
+			}
+			for _, b := range addrs[:i] {
+				if got, want := t.Together(vni, a, b), n.together(vni, a, b); got != want {
+					return fmt.Sprintf("Together(%d, %v, %v) = %v, want %v", vni, a, b, got, want)
 				}
 			}
 		}

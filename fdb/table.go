@@ -17,6 +17,7 @@ type Table struct {
 	members  *snapmap.Map[member, int]      // how often each VTEP was added
 	targets  *snapmap.Map[target, int]      // members by destination
 	sources  *snapmap.Map[source, int]      // members by address
+	pairs    *snapmap.Map[pair, int]        // members by both addresses, of those that have two
 	floods   *snapmap.Map[encap.VNI, VTEPs] // one VTEP per target, sorted
 }
 
@@ -24,6 +25,19 @@ type Table struct {
 type member struct {
 	vni  encap.VNI
 	vtep VTEP
+}
+
+// pair is both addresses of a VTEP, the lesser one first.
+type pair struct {
+	vni  encap.VNI
+	a, b netip.Addr
+}
+
+func pairOf(vni encap.VNI, a, b netip.Addr) pair {
+	if b.Less(a) {
+		a, b = b, a
+	}
+	return pair{vni, a, b}
 }
 
 // target is a destination of flooded frames.
@@ -48,6 +62,16 @@ func (t *Table) Accepts(vni encap.VNI, src netip.Addr) bool {
 		return false
 	}
 	_, ok := t.sources.Get(source{vni, src.Unmap()})
+	return ok
+}
+
+// Together reports whether one VTEP of vni has both addresses, which are not the same.
+// It does not allocate.
+func (t *Table) Together(vni encap.VNI, a, b netip.Addr) bool {
+	if t == nil {
+		return false
+	}
+	_, ok := t.pairs.Get(pairOf(vni, a.Unmap(), b.Unmap()))
 	return ok
 }
 

@@ -33,12 +33,6 @@ func (l VTEPs) All() iter.Seq[*VTEP] {
 	}
 }
 
-// Same reports whether two lists are one and the same. Lists that are not may hold
-// the same VTEPs.
-func (l VTEPs) Same(m VTEPs) bool {
-	return l.n == m.n && (l.n == 0 || &l.chunks[0] == &m.chunks[0])
-}
-
 // find returns where v is or belongs: in which piece, and at which place there.
 func (l VTEPs) find(v *VTEP) (chunk, at int, ok bool) {
 	chunk, ok = slices.BinarySearchFunc(l.chunks, v, func(c []*VTEP, v *VTEP) int { return byTarget(c[0], v) })

@@ -11,7 +11,6 @@ import (
 
 	"github.com/uvtep/uvtep/encap"
 	"github.com/uvtep/uvtep/encap/ether"
-	"github.com/uvtep/uvtep/fdb"
 )
 
 // oneOf returns one of what there is.
@@ -59,8 +58,9 @@ func anyTables(r *rand.Rand) *Tables {
 	t.MTU = 1450
 	t.Policy = Policy{Flood: r.IntN(2) == 0, PassTags: r.IntN(4) == 0, StrictReserved: r.IntN(2) == 0, AcceptUnknownVTEP: r.IntN(4) == 0}
 	if r.IntN(2) == 0 {
-		vteps := slices.Collect(t.FDB.VTEPs(vni).All())
-		t.Sources = NewSources(func(yield func(netip.Prefix, *fdb.VTEP) bool) { yield(netip.MustParsePrefix("10.10.2.0/24"), vteps[0]) }, slices.Values(vteps))
+		e := t.Sources.Edit()
+		e.Add(netip.MustParsePrefix("10.10.2.0/24"), slices.Collect(t.FDB.VTEPs(vni).All())[0])
+		t.Sources = e.Sources()
 	}
 	return t
 }

@@ -1,62 +1,89 @@
 package vswitch
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
 
 	"github.com/uvtep/uvtep/arpproxy"
 	"github.com/uvtep/uvtep/encap/ether"
 	"github.com/uvtep/uvtep/fdb"
+	"github.com/uvtep/uvtep/internal/snapmap"
 )
 
-// Sources says which inner addresses are which VTEP's, besides those that the
-// ARP table binds. It never changes.
+// Sources says which subnets are whose: inner addresses that are bound to nobody, and
+// are no VTEP's, are those of the VTEP that has the longest prefix. It never changes;
+// Edit begins the next one. Nil Sources have no subnet.
 type Sources struct {
-	hosts map[netip.Prefix]*fdb.VTEP
-	bits  [2][]int // lengths of the prefixes there are, the longest first: IPv4, IPv6
+	subnets *snapmap.Map[netip.Prefix, []*fdb.VTEP] // lists that never change
+	count   [2][maxBits + 1]int                     // of each length: IPv4, IPv6
+	bits    [2][]int                                // the lengths there are, the longest first
 }
 
-// NewSources returns the sources of VTEPs with subnets, and of others. The own
-// addresses of all of them are among these.
-func NewSources(subnets iter.Seq2[netip.Prefix, *fdb.VTEP], others iter.Seq[*fdb.VTEP]) *Sources {
-	s := &Sources{hosts: make(map[netip.Prefix]*fdb.VTEP)}
-	add := func(a netip.Addr, v *fdb.VTEP) {
-		if a.IsValid() {
-			s.add(netip.PrefixFrom(a, a.BitLen()), v)
+const maxBits = 128
+
+// SourcesEditor makes Sources of others, for what differs.
+type SourcesEditor struct {
+	subnets *snapmap.Editor[netip.Prefix, []*fdb.VTEP]
+	count   [2][maxBits + 1]int
+}
+
+// Edit begins sources that start as s. s stays as it is.
+func (s *Sources) Edit() *SourcesEditor {
+	if s == nil {
+		s = &Sources{}
+	}
+	return &SourcesEditor{s.subnets.Edit(), s.count}
+}
+
+// Add makes a subnet v's, and that of others to whom it was added before. The zero
+// prefix is none.
+func (e *SourcesEditor) Add(subnet netip.Prefix, v *fdb.VTEP) {
+	if !subnet.IsValid() {
+		return
+	}
+	subnet = subnet.Masked()
+	vs, _ := e.subnets.Get(subnet)
+	if len(vs) == 0 {
+		e.count[family(subnet.Addr())][subnet.Bits()]++
+	}
+	e.subnets.Set(subnet, append(slices.Clip(vs), v))
+}
+
+// Remove takes back one Add.
+func (e *SourcesEditor) Remove(subnet netip.Prefix, v *fdb.VTEP) {
+	subnet = subnet.Masked()
+	vs, _ := e.subnets.Get(subnet)
+	i := slices.Index(vs, v)
+	if i < 0 {
+		return
+	}
+	if len(vs) > 1 {
+		e.subnets.Set(subnet, slices.Concat(vs[:i], vs[i+1:]))
+		return
+	}
+	e.count[family(subnet.Addr())][subnet.Bits()]--
+	e.subnets.Delete(subnet)
+}
+
+// Sources returns the sources as edited so far. The editor may go on.
+func (e *SourcesEditor) Sources() *Sources {
+	s := &Sources{subnets: e.subnets.Map(), count: e.count}
+	for f := range s.count {
+		for bits := maxBits; bits >= 0; bits-- {
+			if s.count[f][bits] > 0 {
+				s.bits[f] = append(s.bits[f], bits)
+			}
 		}
-	}
-	for v := range others {
-		add(v.To.Addr(), v)
-		add(v.Alt, v)
-	}
-	for p, v := range subnets {
-		if p.IsValid() {
-			s.add(p.Masked(), v)
-		}
-		add(v.To.Addr(), v)
-		add(v.Alt, v)
-	}
-	for _, bits := range s.bits {
-		slices.SortFunc(bits, func(a, b int) int { return b - a })
 	}
 	return s
 }
 
-func (s *Sources) add(p netip.Prefix, v *fdb.VTEP) {
-	s.hosts[p] = v
-	bits := &s.bits[family(p.Addr())]
-	if !slices.Contains(*bits, p.Bits()) {
-		*bits = append(*bits, p.Bits())
-	}
-}
-
-// of returns the VTEP whose address or whose subnet's address ip is, else nil.
-func (s *Sources) of(ip netip.Addr) *fdb.VTEP {
+// of returns the VTEPs in whose subnet ip is, if any.
+func (s *Sources) of(ip netip.Addr) []*fdb.VTEP {
 	for _, bits := range s.bits[family(ip)] {
 		p, _ := ip.Prefix(bits)
-		if v := s.hosts[p]; v != nil {
-			return v
+		if vs, ok := s.subnets.Get(p); ok {
+			return vs
 		}
 	}
 	return nil
@@ -100,8 +127,11 @@ func (t *Tables) owns(src, ip netip.Addr, s *Self) bool {
 		e, ok := t.FDB.Lookup(s.VNI, b.MAC)
 		return ok && e.VTEP.Owns(src)
 	}
-	if v := t.Sources.of(ip); v != nil {
-		return v.Owns(src)
+	if t.FDB.Accepts(s.VNI, ip) {
+		return t.FDB.Together(s.VNI, src, ip)
+	}
+	if vs := t.Sources.of(ip); vs != nil {
+		return slices.ContainsFunc(vs, func(v *fdb.VTEP) bool { return v.Owns(src) })
 	}
 	return ip.Is6() && ip.IsLinkLocalUnicast()
 }

@@ -1,7 +1,7 @@
 package vswitch
 
 import (
-	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -26,7 +26,6 @@ var (
 func strictTables() *Tables {
 	t := testTables(Policy{PassTags: true})
 	b := &fdb.VTEP{To: netip.AddrPortFrom(outerB, encap.Port), Alt: outerB6}
-	c := &fdb.VTEP{To: netip.AddrPortFrom(outerC, 8472)}
 	d := &fdb.VTEP{To: netip.AddrPortFrom(outerD, encap.Port)}
 	f := t.FDB.Edit()
 	f.AddVTEP(vni, b)
@@ -37,12 +36,12 @@ func strictTables() *Tables {
 	a.Set(arpproxy.Key{VNI: vni, IP: netip.MustParseAddr("10.10.2.77")}, arpproxy.Binding{MAC: macC, Origin: fdb.Static})
 	a.Set(arpproxy.Key{VNI: vni, IP: netip.MustParseAddr("10.10.1.5")}, arpproxy.Binding{MAC: macHere, Origin: fdb.Endpoint})
 	t.ARP = a.Table()
-	t.Sources = NewSources(maps.All(map[netip.Prefix]*fdb.VTEP{
-		netip.MustParsePrefix("10.10.2.0/24"): b,
-		netip.MustParsePrefix("fd00:2::/64"):  b,
-		netip.MustParsePrefix("10.10.0.0/20"): d,
-		{}:                                    d, // a lease without a subnet of this family
-	}), slices.Values([]*fdb.VTEP{b, c, d}))
+	s := t.Sources.Edit()
+	for p, v := range map[string]*fdb.VTEP{"10.10.2.0/24": b, "fd00:2::/64": b, "10.10.0.0/20": d} {
+		s.Add(netip.MustParsePrefix(p), v)
+	}
+	s.Add(netip.Prefix{}, d) // a lease without a subnet of this family
+	t.Sources = s.Sources()
 	return t
 }
 
@@ -152,10 +151,85 @@ func TestEachInnerSourceOfAMessageIsLookedAt(t *testing.T) {
 
 func TestSourcesDoNotAllocate(t *testing.T) {
 	tables := strictTables()
-	for _, f := range []ether.Frame{ipFrame(t, "10.10.4.9"), ipFrame(t, "fd00:2::9"), advert(t, "fd00:2::9", "fd00:2::9")} {
+	for _, f := range []ether.Frame{ipFrame(t, "10.10.4.9"), ipFrame(t, "fd00:2::9"), ipFrame(t, "2001:db8::2"), advert(t, "fd00:2::9", "fd00:2::9")} {
 		d := datagram(vni, f)
 		if n := testing.AllocsPerRun(100, func() { Accept(d, outerB, 0, &self, tables) }); n != 0 {
 			t.Errorf("got %v allocations a frame, want 0", n)
 		}
+	}
+}
+
+// Sources that were edited are those that a list of the same subnets makes, and an
+// edit leaves what it began with as it is.
+func TestSourcesAreThoseThatWereAdded(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	vteps := []*fdb.VTEP{{To: netip.AddrPortFrom(outerB, 4789)}, {To: netip.AddrPortFrom(outerC, 4789)}, {To: netip.AddrPortFrom(outerD, 4789)}}
+	var subnets []netip.Prefix
+	for _, p := range []string{"10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3/32", "0.0.0.0/0", "fd00::/8", "fd00:1::/64", "fd00:1::1/128"} {
+		subnets = append(subnets, netip.MustParsePrefix(p))
+	}
+	type claim struct {
+		subnet netip.Prefix
+		vtep   *fdb.VTEP
+	}
+	of := func(cs []claim, ip netip.Addr) (vs []*fdb.VTEP) {
+		longest := -1
+		for _, c := range cs {
+			if !c.subnet.Contains(ip) || c.subnet.Bits() < longest {
+				continue
+			}
+			if c.subnet.Bits() > longest {
+				longest, vs = c.subnet.Bits(), nil
+			}
+			vs = append(vs, c.vtep)
+		}
+		return vs
+	}
+	check := func(s *Sources, cs []claim) {
+		t.Helper()
+		for _, ip := range []string{"10.1.2.3", "10.1.2.4", "10.1.3.1", "10.2.0.1", "11.0.0.1", "fd00:1::1", "fd00:1::2", "fd00:2::1", "2001:db8::1"} {
+			a := netip.MustParseAddr(ip)
+			if got, want := s.of(a), of(cs, a); !slices.Equal(got, want) {
+				t.Fatalf("%s: got %v, want %v of %v", ip, got, want, cs)
+			}
+		}
+	}
+	var s *Sources
+	var cs []claim
+	for range 2000 {
+		before, had := s, slices.Clone(cs)
+		e := s.Edit()
+		for range r.IntN(4) {
+			c := claim{subnets[r.IntN(len(subnets))], vteps[r.IntN(len(vteps))]}
+			if i := slices.Index(cs, c); i >= 0 && r.IntN(2) == 0 || len(cs) > 10 {
+				e.Remove(c.subnet, c.vtep) // nobody's, maybe
+				if i >= 0 {
+					cs = slices.Delete(cs, i, i+1)
+				}
+				continue
+			}
+			e.Add(c.subnet, c.vtep)
+			cs = append(cs, c)
+		}
+		s = e.Sources()
+		check(s, cs)
+		if before != nil {
+			check(before, had)
+		}
+	}
+}
+
+func TestWhoSharesASubnetMaySendFromIt(t *testing.T) {
+	tables := strictTables()
+	e := tables.Sources.Edit()
+	e.Add(netip.MustParsePrefix("10.10.2.7/24"), &fdb.VTEP{To: netip.AddrPortFrom(outerD, encap.Port)}) // with host bits, as somebody wrote it
+	tables.Sources = e.Sources()
+	for _, src := range []netip.Addr{outerB, outerD} {
+		if got := Accept(datagram(vni, ipFrame(t, "10.10.2.9")), src, 0, &self, tables); got != Deliver {
+			t.Errorf("from %s: got %v, want %v", src, got, Deliver)
+		}
+	}
+	if got := Accept(datagram(vni, ipFrame(t, "10.10.2.9")), outerC, 0, &self, tables); got != DropSourceIP {
+		t.Errorf("from %s: got %v, want %v", outerC, got, DropSourceIP)
 	}
 }
