@@ -187,6 +187,18 @@ func TestSourcesAreThoseThatWereAdded(t *testing.T) {
 	}
 	check := func(s *Sources, cs []claim) {
 		t.Helper()
+		want := [2][]int{}
+		for _, c := range cs {
+			f := family(c.subnet.Addr())
+			want[f] = append(want[f], c.subnet.Bits())
+		}
+		for f, bits := range want {
+			slices.Sort(bits)
+			slices.Reverse(bits)
+			if bits = slices.Compact(bits); !slices.Equal(s.bits[f], bits) {
+				t.Fatalf("got lengths %v, want %v of %v", s.bits[f], bits, cs)
+			}
+		}
 		for _, ip := range []string{"10.1.2.3", "10.1.2.4", "10.1.3.1", "10.2.0.1", "11.0.0.1", "fd00:1::1", "fd00:1::2", "fd00:2::1", "2001:db8::1"} {
 			a := netip.MustParseAddr(ip)
 			if got, want := s.of(a), of(cs, a); !slices.Equal(got, want) {
@@ -212,6 +224,9 @@ func TestSourcesAreThoseThatWereAdded(t *testing.T) {
 			cs = append(cs, c)
 		}
 		s = e.Sources()
+		for e, i := before.Edit(), 0; i < len(subnets); i++ { // somebody else's, of the same ones
+			e.Add(subnets[i], &fdb.VTEP{})
+		}
 		check(s, cs)
 		if before != nil {
 			check(before, had)
