@@ -127,7 +127,7 @@ func (t *Tables) owns(src, ip netip.Addr, s *Self) bool {
 		e, ok := t.FDB.Lookup(s.VNI, b.MAC)
 		return ok && e.VTEP.Owns(src)
 	}
-	if t.FDB.Accepts(s.VNI, ip) {
+	if !ip.Is4In6() && t.FDB.Accepts(s.VNI, ip) {
 		return t.FDB.Together(s.VNI, src, ip)
 	}
 	if vs := t.Sources.of(ip); vs != nil {

@@ -96,6 +96,7 @@ func TestInnerSourceBelongsToTheSender(t *testing.T) {
 		{"the sender's public address", ipFrame(t, "192.0.2.3"), outerC, Deliver},
 		{"the sender's other public address", ipFrame(t, "2001:db8::2"), outerB, Deliver},
 		{"another's public address", ipFrame(t, "192.0.2.2"), outerC, DropSourceIP},
+		{"the sender's other public address in IPv6 form", ipFrame(t, "::ffff:192.0.2.2"), outerB6, DropSourceIP},
 		{"an endpoint's address", ipFrame(t, "10.10.3.7"), outerC, Deliver},
 		{"an endpoint's address from elsewhere", ipFrame(t, "10.10.3.7"), outerB, DropSourceIP},
 		{"a static entry within another's lease", ipFrame(t, "10.10.2.77"), outerC, Deliver},

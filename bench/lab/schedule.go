@@ -52,6 +52,8 @@ func TraceSchedule(tids []int) (*ScheduleTrace, error) {
 		{"events/sched/sched_migrate_task/enable", "1"},
 		{"events/sched/sched_stat_runtime/enable", "1"},
 		{"events/sched/sched_switch/enable", "1"},
+		{"events/irq/softirq_entry/enable", "1"},
+		{"events/irq/softirq_exit/enable", "1"},
 	} {
 		if err := t.set(set.file, set.value); err != nil {
 			return nil, errors.Join(err, os.Remove(t.dir))
@@ -124,8 +126,9 @@ type withheld struct {
 
 // Withheld is for how much of a time the machine kept the thread from running: its
 // processor, awake otherwise, was with the hypervisor's host (steal time, which the
-// kernel does not count as what a thread runs), or it was asleep although the thread
-// had been woken, and so did not come back from there.
+// kernel does not count as what a thread runs), or it was idle although the thread had
+// been woken, and did not come back from there. The time that coming back always
+// takes, some 20 µs, is among it; what it did in softirqs is not.
 func (s *Schedule) Withheld(from, to time.Time) (d time.Duration) {
 	i := sort.Search(len(s.withheld), func(i int) bool { return s.withheld[i].to.After(from) })
 	for ; i < len(s.withheld) && s.withheld[i].from.Before(to); i++ {
@@ -175,7 +178,8 @@ type schedules struct {
 type cpu struct {
 	turns []turn
 	since time.Time
-	runs  int // the thread, 0 for none
+	runs  int  // the thread, 0 for none, -1 where it is not known
+	soft  bool // it does what the network and others have left to it (softirqs)
 }
 
 type thread struct {
@@ -193,7 +197,7 @@ const (
 	runs
 )
 
-var traceLine = regexp.MustCompile(`\[(\d+)\] +\S+ +(\d+)\.(\d{6}): (sched_\w+): (.*)`)
+var traceLine = regexp.MustCompile(`\[(\d+)\] +\S+ +(\d+)\.(\d{6}): (s(?:ched|oftirq)_\w+): (.*)`)
 
 // readSchedule reads a trace in tracefs's words.
 func readSchedule(r io.Reader, tids []int, ahead time.Duration) (*Schedule, error) {
@@ -249,6 +253,11 @@ func (s *schedules) take(at time.Time, c int, event, args string) {
 		if on := s.cpus[s.at[pid]]; on != nil && on.runs == pid && pid != 0 {
 			s.turn(at, on, max(at.Sub(on.since)-time.Duration(number(args, "runtime=")), 0))
 		}
+	case "softirq_entry", "softirq_exit":
+		if s.cpus[c].runs == 0 { // what others run counts it
+			s.turn(at, s.cpus[c], 0)
+		}
+		s.cpus[c].soft = event == "softirq_entry"
 	case "sched_waking":
 		if t := s.threads[pid]; t != nil && t.state == sleeps {
 			s.moves(at, pid, waits, number(args, "target_cpu="))
@@ -262,7 +271,7 @@ func (s *schedules) take(at time.Time, c int, event, args string) {
 
 // turn ends a processor's turn.
 func (s *schedules) turn(at time.Time, c *cpu, stolen time.Duration) {
-	c.turns = append(c.turns, turn{c.since, at, c.runs == 0, stolen})
+	c.turns = append(c.turns, turn{c.since, at, c.runs == 0 && !c.soft, stolen})
 	c.since = at
 }
 

@@ -35,6 +35,11 @@ func TestScheduleTellsWhatTheMachineWithheld(t *testing.T) {
 		{"a processor that sleeps while the thread does",
 			`          <idle>-0       [001] d..2.   100.016000: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=a thread next_pid=7 next_prio=97
 `, ms(0), ms(10), 0},
+		{"a processor that has work of the network's",
+			`          <idle>-0       [001] ..s1.   100.012000: softirq_entry: vec=3 [action=NET_RX]
+          <idle>-0       [001] ..s1.   100.015000: softirq_exit: vec=3 [action=NET_RX]
+          <idle>-0       [001] d..2.   100.016000: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=a thread next_pid=7 next_prio=97
+`, ms(0), ms(20), 3 * time.Millisecond},
 		{"somebody else's processor",
 			`             tap-5       [000] d..4.   100.010000: sched_migrate_task: comm=a thread pid=7 prio=97 orig_cpu=1 dest_cpu=0
              tap-5       [000] d..2.   100.018000: sched_stat_runtime: comm=tap pid=5 runtime=18000000 [ns]
@@ -49,6 +54,8 @@ func TestScheduleTellsWhatTheMachineWithheld(t *testing.T) {
 		{"a stolen processor that somebody else has",
 			`             tap-5       [000] d..4.   100.010000: sched_migrate_task: comm=a thread pid=7 prio=97 orig_cpu=1 dest_cpu=0
              tap-5       [000] d..2.   100.010000: sched_stat_runtime: comm=tap pid=5 runtime=10000000 [ns]
+             tap-5       [000] ..s1.   100.016000: softirq_entry: vec=3 [action=NET_RX]
+             tap-5       [000] ..s1.   100.017000: softirq_exit: vec=3 [action=NET_RX]
              tap-5       [000] d..2.   100.018000: sched_stat_runtime: comm=tap pid=5 runtime=3000000 [ns]
              tap-5       [000] d..2.   100.018000: sched_switch: prev_comm=tap prev_pid=5 prev_prio=120 prev_state=R+ ==> next_comm=a thread next_pid=7 next_prio=97
 `, ms(0), ms(20), 5 * time.Millisecond},

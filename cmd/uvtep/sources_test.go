@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"strconv"
 	"testing"
 
 	"github.com/uvtep/uvtep/encap"
@@ -71,6 +72,25 @@ func TestSourcesFollowTheLeases(t *testing.T) {
 	peers = nil // as after a list of nothing
 	changed(func(*snapmap.Editor[string, *etcdsync.Peer]) {})
 	takes("all gone", "10.2.0.5")
+}
+
+// What one of many leases changes costs what one of few does.
+func TestOneLeaseOfManyIsOneChange(t *testing.T) {
+	cost := func(n int) float64 {
+		e := (*snapmap.Map[string, *etcdsync.Peer])(nil).Edit()
+		lease := func(i int) {
+			e.Set(strconv.Itoa(i), &etcdsync.Peer{VTEP: &fdb.VTEP{}, Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)})
+		}
+		for i := range n {
+			lease(i)
+		}
+		var s sources
+		s.follow(e.Map())
+		return testing.AllocsPerRun(20, func() { lease(0); s.follow(e.Map()) })
+	}
+	if few, many := cost(10), cost(5000); many > 3*few {
+		t.Errorf("%v allocations among 10, %v among 5000", few, many)
+	}
 }
 
 // ipFrom is a datagram of VXLAN with an IP header from an address in it, to the

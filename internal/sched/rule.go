@@ -6,14 +6,15 @@ const (
 	// A crew may go first whose busiest thread takes less than 1/littleWork of a
 	// processor and is woken less than seldom times a second, and it stays first up to
 	// 1/muchWork and often: with more, batches are worth more, and so is to be woken
-	// beside who asks for an answer. Nor is one first whose process takes more
-	// than 1/tooMuch of a processor for other things: what goes first takes from
+	// beside who asks for an answer. The rest of its process comes second unless that
+	// takes more than 1/tooMuch of a processor, for what is in real time takes from
 	// everybody.
 	littleWork, seldom = 6, 3000
 	muchWork, often    = 4, 4500
 	tooMuch            = 2
 	// A crew that had many frames stays among the others for calm, so that it is not
-	// first whenever a transfer pauses; one that has none stays first for idle.
+	// first whenever a transfer pauses, and so does the rest of a process that had much
+	// to do; a crew that has no frames stays first for idle.
 	calm = 2 * time.Second
 	idle = 10 * time.Second
 )
@@ -37,7 +38,8 @@ func (l look) over(work, woken int) bool {
 type rule struct {
 	first, second bool
 	wait          time.Duration // until the crew may go first, after many frames
-	still         time.Duration // since there were any
+	busy          time.Duration // until the rest may come second, after much work
+	still         time.Duration // since there were frames
 }
 
 // next takes a look, and returns what holds until the next one.
@@ -55,6 +57,9 @@ func (r rule) next(l look) rule {
 	default:
 		r.first = r.still == 0 && r.wait == 0 && !l.over(littleWork, seldom)
 	}
-	r.second = r.first && l.others*tooMuch <= l.took
+	if r.busy = max(r.busy-l.took, 0); l.others*tooMuch > l.took {
+		r.busy = calm
+	}
+	r.second = r.first && r.busy == 0
 	return r
 }

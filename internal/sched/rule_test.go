@@ -74,7 +74,9 @@ func TestABusyProcessIsNotSecondToItsCrew(t *testing.T) {
 	}{
 		{"busy from the start", []look{other}, true, false},
 		{"busy later", []look{few, other}, true, false},
-		{"no longer busy", []look{other, few}, true, true},
+		{"busy a moment ago", append([]look{other}, during(few, calm-lookEvery)...), true, false},
+		{"busy now and then", append(append([]look{other}, during(few, calm-lookEvery)...), other, few), true, false},
+		{"busy some time ago", append([]look{other}, during(few, calm)...), true, true},
 		{"busy, with many frames", []look{{took: lookEvery, busiest: work.busiest, woken: 100, others: other.others}}, false, false},
 		{"busy, without frames", []look{{took: lookEvery, others: other.others}}, false, false},
 	} {
