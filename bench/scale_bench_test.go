@@ -2,11 +2,13 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +45,9 @@ func BenchmarkScale(b *testing.B) {
 			b.Run("again", g.again)
 			for _, rate := range []int{0, 200, 1_000} {
 				b.Run(fmt.Sprintf("churn=%d", rate), func(b *testing.B) { g.churn(b, rate) })
+			}
+			for _, rate := range []int{0, 200, 1_000} {
+				b.Run(fmt.Sprintf("full=%d", rate), func(b *testing.B) { g.full(b, rate) })
 			}
 		})
 	}
@@ -221,6 +226,33 @@ func (g *great) waits(b *testing.B, took []time.Duration, name string) {
 	b.ReportMetric(micro(share(took, 0.5)), name+"p50-µs")
 	b.ReportMetric(micro(share(took, 0.999)), name+"p999-µs")
 	b.ReportMetric(micro(share(took, 1)), name+"max-µs")
+}
+
+// full measures how many frames the agent forwards when it gets more than it can take,
+// while etcd changes; first while etcd changes as often where no agent looks.
+func (g *great) full(b *testing.B, rate int) {
+	f := newStamped(b, newAsker(g.ctx, b, g.host), g.host, sinkMAC, g.sink)
+	for range b.N {
+		g.flood(b, f, g.other, rate, "noise-")
+		g.flood(b, f, g.crowd, rate, "")
+		b.ReportMetric(0, "ns/op")
+	}
+}
+
+func (g *great) flood(b *testing.B, f *stamped, p *population, rate int, name string) {
+	end := p.churn(g.ctx, rate)
+	forwarded := func() uint64 { return readStats(g.ctx, b, g.host).Verdicts["Forward"].Frames }
+	frame := make(ether.Frame, ether.HeaderLen+64)
+	ether.PutHeader(frame, f.to, askerMAC, ether.TypeIPv4)
+	before, began := forwarded(), time.Now()
+	for time.Since(began) < scaleTime {
+		if err := f.wire.Send(frame); err != nil && !errors.Is(err, syscall.ENOBUFS) {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(forwarded()-before)/time.Since(began).Seconds()/1e3, name+"kframes/s")
+	_, err := end()
+	must(b, err)
 }
 
 func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

@@ -92,6 +92,8 @@ var scaleTables = []scaleTable{
 		{"max-µs", "the last"}, {"noise-max-µs", "(the last)"}, {"stops/min", "waits over 1 ms a minute"}, {"noise-stops/min", "(waits)"},
 		{"own-stops/min", "without the machine's part"}, {"noise-own-stops/min", "(without)"}, {"own-max-µs", "the last, without"}, {"noise-own-max-µs", "(the last, without)"},
 		{"lost", "lost"}, {"noise-lost", "(lost)"}}},
+	{"frames at full rate", "Scale/", []string{"/full=0", "/full=200", "/full=1000"}, []column{
+		{"kframes/s", "forwarded, 1,000 a second"}, {"noise-kframes/s", "(beside changes not followed)"}}},
 	{"tables", "ScaleChange/", []string{""}, []column{{"ns/op", "a change, ns"}, {"B/op", "bytes allocated"}}},
 	{"tables", "ScaleLookup/", []string{""}, []column{{"ns/op", "a lookup, ns"}}},
 	{"etcd, an agent and second, nothing changes", "Fleet/", []string{""}, fleetColumns("idle-")},
