@@ -19,28 +19,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	tracefs = "/sys/kernel/tracing"
-	// traceSpace is room for what two busy processors do in a quarter of a minute, KiB.
-	traceSpace = 256 << 10
-)
+// traceSpace is room for what two busy processors do in a quarter of a minute, KiB.
+const traceSpace = 256 << 10
 
 // ScheduleTrace has the kernel write down what its processors do
 // (Documentation/trace/events.rst), until End.
 type ScheduleTrace struct {
-	dir  string // an instance of tracefs
+	root string // where tracefs is mounted, for this trace alone
+	dir  string // an instance there
 	tids []int
 }
 
-// TraceSchedule begins a trace that tells about some threads. It needs root and tracefs.
+// TraceSchedule begins a trace that tells about some threads. It needs root and a kernel
+// with tracefs.
 func TraceSchedule(tids []int) (*ScheduleTrace, error) {
-	dir, err := os.MkdirTemp(filepath.Join(tracefs, "instances"), "uvtep-")
-	if err != nil {
-		return nil, fmt.Errorf("trace the scheduler: %w", err)
+	t := &ScheduleTrace{tids: tids}
+	if err := t.begin(); err != nil {
+		return nil, fmt.Errorf("trace the scheduler: %w", errors.Join(err, t.leave()))
 	}
-	t := &ScheduleTrace{dir, tids}
+	return t, nil
+}
+
+func (t *ScheduleTrace) begin() (err error) {
+	if t.root, err = os.MkdirTemp("", "uvtep-trace-"); err != nil {
+		return err
+	}
+	if err := unix.Mount("tracefs", t.root, "tracefs", 0, ""); err != nil {
+		return os.NewSyscallError("mount", err)
+	}
+	if t.dir, err = os.MkdirTemp(filepath.Join(t.root, "instances"), "uvtep-"); err != nil {
+		return err
+	}
 	var ours []string
-	for _, tid := range tids {
+	for _, tid := range t.tids {
 		ours = append(ours, fmt.Sprintf("pid==%d", tid))
 	}
 	for _, set := range []struct{ file, value string }{
@@ -56,10 +67,24 @@ func TraceSchedule(tids []int) (*ScheduleTrace, error) {
 		{"events/irq/softirq_exit/enable", "1"},
 	} {
 		if err := t.set(set.file, set.value); err != nil {
-			return nil, errors.Join(err, os.Remove(t.dir))
+			return err
 		}
 	}
-	return t, nil
+	return nil
+}
+
+// leave takes away what begin made, as far as it came.
+func (t *ScheduleTrace) leave() (err error) {
+	if t.dir != "" {
+		err = os.Remove(t.dir)
+	}
+	if t.root == "" {
+		return err
+	}
+	if uerr := unix.Unmount(t.root, 0); uerr != nil && !errors.Is(uerr, unix.EINVAL) { // it is not mounted
+		return errors.Join(err, os.NewSyscallError("umount", uerr))
+	}
+	return errors.Join(err, os.Remove(t.root))
 }
 
 func (t *ScheduleTrace) set(file, value string) error {
@@ -69,7 +94,7 @@ func (t *ScheduleTrace) set(file, value string) error {
 // End ends the trace and reads it.
 func (t *ScheduleTrace) End() (*Schedule, error) {
 	s, err := t.read()
-	return s, errors.Join(err, os.Remove(t.dir))
+	return s, errors.Join(err, t.leave())
 }
 
 func (t *ScheduleTrace) read() (*Schedule, error) {
@@ -133,7 +158,8 @@ func (s *Schedule) Withheld(from, to time.Time) (d time.Duration) {
 	i := sort.Search(len(s.withheld), func(i int) bool { return s.withheld[i].to.After(from) })
 	for ; i < len(s.withheld) && s.withheld[i].from.Before(to); i++ {
 		w := s.withheld[i]
-		d += share(w.part, overlap(w.from, w.to, from, to), w.to.Sub(w.from))
+		first, last := common(w.from, w.to, from, to)
+		d += share(w.part, last.Sub(first), w.to.Sub(w.from))
 	}
 	return d
 }
@@ -145,14 +171,15 @@ func share(part, of, whole time.Duration) time.Duration {
 	return time.Duration(float64(part) * float64(of) / float64(whole))
 }
 
-func overlap(from, to, from2, to2 time.Time) time.Duration {
+// common is what two times that overlap have in common.
+func common(from, to, from2, to2 time.Time) (first, last time.Time) {
 	if from2.After(from) {
 		from = from2
 	}
 	if to2.Before(to) {
 		to = to2
 	}
-	return max(to.Sub(from), 0)
+	return from, to
 }
 
 // turn is what a processor did for a while.
@@ -311,13 +338,8 @@ func (s *schedules) withheld(stays []stay) (ws []withheld) {
 
 // within is what a processor's turn kept from a thread's stay.
 func (t turn) within(st stay) withheld {
-	w := withheld{from: t.from, to: t.to}
-	if st.from.After(w.from) {
-		w.from = st.from
-	}
-	if st.to.Before(w.to) {
-		w.to = st.to
-	}
+	var w withheld
+	w.from, w.to = common(t.from, t.to, st.from, st.to)
 	if t.idle {
 		w.part = w.to.Sub(w.from)
 	} else {
